@@ -1,0 +1,53 @@
+"""Files → AudioSegments at their own rate and channels, in process (miniaudio); raw PCM by the rate it was asked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import miniaudio
+
+from fishpipe.audio.carrier import AudioSegment, segment
+from fishpipe.errors import AudioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def decode_clip(data: bytes, kind: str, sample_rate: int) -> AudioSegment:
+    """A clip's bytes: `kind` mp3, or pcm (signed 16-bit little-endian mono at `sample_rate`). Raises AudioError."""
+    if kind == "pcm":
+        if not data or len(data) % 2:
+            raise AudioError(f"{len(data)} bytes are not whole 16-bit samples")
+        return segment(data, sample_rate, 1)
+    try:
+        sound = miniaudio.mp3_read_s16(data)
+    except miniaudio.DecodeError as error:
+        raise AudioError(f"not an mp3: {error}") from error
+    if not sound.num_frames:
+        raise AudioError("an mp3 without a single frame")
+    return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels)
+
+
+def decode_file(path: Path) -> AudioSegment:
+    """An audio file of the project: mp3, wav, flac or ogg vorbis; more than two channels are mixed to two."""
+    try:
+        channels, rate = header(path)
+        sound = miniaudio.decode(
+            path.read_bytes(), miniaudio.SampleFormat.SIGNED16, nchannels=min(channels, 2), sample_rate=rate
+        )
+    except (miniaudio.MiniaudioError, OSError) as error:
+        raise AudioError(f"{path}: {error}") from error
+    if not sound.num_frames:
+        raise AudioError(f"{path} holds no sound")
+    return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels)
+
+
+def header(path: Path) -> tuple[int, int]:
+    """(channels, samples a second) of an audio file. Raises AudioError."""
+    try:
+        info = miniaudio.get_file_info(str(path))
+    except (miniaudio.MiniaudioError, OSError, ValueError) as error:
+        raise AudioError(f"not an audio file that can be read (mp3, wav, flac, ogg): {error}") from error
+    if not info.sample_rate or not info.nchannels:
+        raise AudioError("not an audio file that can be read (mp3, wav, flac, ogg)")
+    return info.nchannels, info.sample_rate

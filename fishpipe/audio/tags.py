@@ -1,0 +1,46 @@
+"""ID3v2.4 tags and chapters, the same bytes for the same values (by mutagen)."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import langcodes
+from mutagen import id3
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def id3_tag(tags: Mapping[str, str], chapters: Sequence[tuple[str, int, int]]) -> bytes:
+    """A tag of title, artist, album and language, and CHAP frames of (title, start ms, end ms); empty for nothing."""
+    frames: list[id3.Frame] = []
+    text = {"encoding": id3.Encoding.UTF8}
+    for key, frame in (("title", id3.TIT2), ("artist", id3.TPE1), ("album", id3.TALB)):
+        if key in tags:
+            frames.append(frame(text=[tags[key]], **text))
+    if "language" in tags:
+        frames.append(id3.TLAN(text=[_iso639_2(tags["language"])], **text))
+    names = [f"chp{number}" for number in range(len(chapters))]
+    for name, (title, start, end) in zip(names, chapters, strict=True):
+        title_frame = id3.TIT2(text=[title], **text)
+        frames.append(id3.CHAP(element_id=name, start_time=start, end_time=end, sub_frames=[title_frame]))
+    if names:
+        ordered = id3.CTOCFlags.TOP_LEVEL | id3.CTOCFlags.ORDERED
+        frames.append(id3.CTOC(element_id="toc", flags=ordered, child_element_ids=names, sub_frames=[]))
+    if not frames:
+        return b""
+    tag = id3.ID3()
+    for item in frames:
+        tag.add(item)
+    file = io.BytesIO()
+    tag.save(file, v1=0, v2_version=4, padding=lambda _: 0)
+    return file.getvalue()
+
+
+def _iso639_2(tag: str) -> str:
+    """A BCP 47 tag's language as ISO 639-2, as TLAN wants it; the tag itself where there is no such code."""
+    try:
+        return langcodes.Language.get(tag).to_alpha3()
+    except LookupError:
+        return tag

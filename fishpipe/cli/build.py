@@ -1,0 +1,140 @@
+"""fishpipe build."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from fishpipe.cli.common import Arguments, common, err, is_terminal, open_project, options, out
+from fishpipe.plan import InDoubt, Plan, PlanOptions
+
+if TYPE_CHECKING:
+    from fishpipe.ports import Reporter, RunFinished
+    from fishpipe.project import Project, Session
+
+
+@options(
+    click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop."),
+    click.option("-j", "--jobs", type=click.IntRange(1, 100), envvar="FISHPIPE_JOBS", help="Calls in flight at once."),
+    click.option("-k", "--keep-going", is_flag=True, help="After a failure, finish what does not depend on it."),
+    click.option("-B", "--force", is_flag=True, help="Stitch all outputs again; calls nothing."),
+    click.option("--collect", is_flag=True, help="Fetch what is paid for; pay for nothing."),
+    click.option("--budget", type=click.FloatRange(min=0), envvar="FISHPIPE_BUDGET", help="USD this build may spend."),
+    click.option(
+        "--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", envvar="FISHPIPE_IN_DOUBT",
+        help="Calls that may have been charged: ask, pay again, or leave.",
+    ),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+    click.option("--wait", is_flag=True, help="Wait for another run of this project."),
+)  # fmt: skip
+def build(
+    arguments: Arguments, dry_run: bool, jobs: int | None, keep_going: bool, force: bool, collect: bool,
+    budget: float | None, in_doubt: InDoubt, yes: bool, wait: bool,
+) -> int:  # fmt: skip
+    r"""Speak what is new, and stitch what changed.
+
+    \b
+      fishpipe build                       all outputs
+      fishpipe build episode-1             one script
+      fishpipe build -n                    only show the plan
+      fishpipe build --provider sandbox    a free draft, in .fishpipe/draft
+      fishpipe build --collect             after a crash: fetch what is paid for, pay nothing
+    """
+    if dry_run:
+        from fishpipe.cli.plan import show_plan
+
+        return show_plan(arguments, exit_code=False, force=force)
+    project = open_project(arguments, concurrency=jobs, budget=budget)
+    chosen = PlanOptions(force=force, in_doubt=in_doubt)
+    with project.session(arguments.targets, chosen) as session:
+        if session.plan.is_empty:
+            return _nothing(arguments, session)
+    with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
+        chosen = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
+        planned = _planned(project, session, chosen, collect=collect)
+        if planned.plan.is_empty:
+            return _nothing(arguments, planned)
+        project.check_allowed(planned)
+        done = _run(project, planned, arguments, chosen, keep_going=keep_going, collect=collect)
+    return done.exit_code
+
+
+def _planned(project: Project, session: Session, chosen: PlanOptions, *, collect: bool) -> Session:
+    from fishpipe.plan import make_plan
+
+    plan = make_plan(session.graph, session.snapshot, project.manifest.provider.prices, chosen)
+    return replace(session, plan=replace(plan, voices=(), clips=()) if collect else plan)
+
+
+def _nothing(arguments: Arguments, session: Session) -> int:
+    if arguments.json:
+        from fishpipe.ports import RunFinished
+        from fishpipe.report.events import JsonReporter
+
+        JsonReporter(out).tell(RunFinished(exit_code=0))
+    elif not arguments.quiet:
+        from fishpipe.report.plans import plan_text
+
+        out(plan_text(session.plan))
+    return 0
+
+
+def _decide_doubt(plan: Plan, chosen: PlanOptions, *, ask: bool) -> PlanOptions:
+    """Ask a person about calls in doubt; unattended, the runner's own rule holds."""
+    doubtful = [action for action in plan.paid if action.reason.code == "in doubt"]
+    if chosen.in_doubt != "ask" or not doubtful or not ask:
+        return chosen
+    from fishpipe.report.prose import cost_words
+
+    cost = replace(
+        plan, voices=tuple(a for a in plan.voices if a in doubtful), clips=tuple(a for a in plan.clips if a in doubtful)
+    ).cost
+    question = f"In doubt, may have been charged: {cost_words(len(doubtful), cost)}. Pay for them again?"
+    return replace(chosen, in_doubt="retry" if click.confirm(question, err=True) else "skip")
+
+
+def _run(
+    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool
+) -> RunFinished:
+    from fishpipe.report.events import summary_text
+    from fishpipe.runner.run import RunOptions
+
+    how = RunOptions(
+        keep_going=keep_going,
+        collect_only=collect,
+        retry_doubt=chosen.in_doubt != "skip",
+        pay_doubtful_voices=chosen.in_doubt == "retry",
+        ceiling=project.budget.build,
+        free=project.provider == "sandbox",
+    )
+    done = project.run(session, _reporter(arguments), how)
+    if not arguments.json and not arguments.quiet:
+        out(summary_text(done))
+        if done.exit_code == 0 and done.outputs:
+            err(_next_step(project, session))
+    return done
+
+
+def _next_step(project: Project, session: Session) -> str:
+    """The first line that a person would edit."""
+    outputs = session.graph.outputs
+    spoken = next((item for step in outputs for item in step.items if item.clip), None)
+    where = f"line {spoken.span.line} of {spoken.span.file}" if spoken else str(project.manifest.path)
+    return f"next: edit {where}, then fishpipe plan"
+
+
+def _reporter(arguments: Arguments) -> Reporter:
+    from fishpipe.report.events import JsonReporter, LineReporter, ProgressReporter
+
+    if arguments.json:
+        return JsonReporter(out)
+    if is_terminal() and not arguments.quiet and not arguments.verbose:
+        from rich.console import Console
+
+        return ProgressReporter(Console(stderr=True))
+    return LineReporter(err, quiet=arguments.quiet)
+
+
+command = common(build)

@@ -1,0 +1,137 @@
+"""The entry: verbs are loaded when they are called, and every error becomes an exit code in one place."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fishpipe import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+VERBS: Final = {
+    "init": "Make a new project, ready to build in the sandbox.",
+    "validate": "Check the manifest; list all problems at once.",
+    "plan": "Show what a build would call, why, and for how much.",
+    "build": "Speak what is new, and stitch what changed.",
+    "status": "Show what is built, stale, in doubt; what was spent.",
+    "explain": "Show why a segment would be spoken again.",
+    "graph": "Draw the steps: dot or mermaid.",
+    "sandbox": "Serve the API on this machine, with a voice, for free.",
+    "schema": "Print the manifest's JSON Schema.",
+}
+_HELP: Final = """fishpipe: make for voices.
+
+\b
+  fishpipe init my-show && cd my-show    a new project
+  fishpipe build                         speak and stitch it, free in the sandbox
+  fishpipe plan                          what would the next build cost, and why?
+
+\b
+Exit codes: 0 done; 1 a call or an output failed; 2 usage; 3 the manifest has problems;
+4 token, balance or service configuration; 5 refused (budget, declined); 6 another run
+holds the project; 9 plan --exit-code found work; 70 internal error; 130 interrupted;
+143 terminated.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    if list(arguments) in (["--version"], ["-V"]):
+        sys.stdout.write(f"fishpipe {__version__}\n")
+        return 0
+    import click
+
+    from fishpipe.errors import FishpipeError
+
+    try:
+        result = _group().main(args=list(arguments), prog_name="fishpipe", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped. Nothing that was paid for is lost. Continue: fishpipe build")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except FishpipeError as error:
+        return _expected(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  (the boundary)
+        return _unexpected(error)
+    return result if isinstance(result, int) else 0
+
+
+def _group() -> click.Group:
+    import click
+
+    class Verbs(click.Group):
+        def list_commands(self, ctx: click.Context) -> list[str]:
+            del ctx
+            return list(VERBS)
+
+        def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+            del ctx
+            if name not in VERBS:
+                return None
+            from importlib import import_module
+
+            command: click.Command = import_module(f"fishpipe.cli.{name}").command
+            return command
+
+        def resolve_command(
+            self, ctx: click.Context, args: list[str]
+        ) -> tuple[str | None, click.Command | None, list[str]]:
+            from fishpipe.errors import did_you_mean
+
+            if args and args[0] not in VERBS and not args[0].startswith("-"):
+                hint = did_you_mean(args[0], VERBS) or f"verbs: {' '.join(VERBS)}"
+                ctx.fail(f'no verb "{args[0]}"; {hint}')
+            return super().resolve_command(ctx, args)
+
+        def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+            del ctx
+            with formatter.section("Verbs"):
+                formatter.write_dl(list(VERBS.items()))
+
+    group = Verbs(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    return click.version_option(__version__, "-V", "--version", message="fishpipe %(version)s")(group)
+
+
+def _expected(error: Exception) -> int:
+    from fishpipe.errors import FishpipeError, ManifestError
+
+    if isinstance(error, ManifestError):
+        from fishpipe.report.problems import problems_text
+
+        _say(problems_text(error.problems, error.sources))
+    else:
+        _say(str(error))
+    return error.exit_code if isinstance(error, FishpipeError) else 1
+
+
+def _unexpected(error: Exception) -> int:
+    """An internal error: a log instead of a traceback, and the token in neither."""
+    from fishpipe.cli.common import TOKEN
+
+    text = "".join(traceback.format_exception(error))
+    token = os.environ.get(TOKEN)
+    text = text.replace(token, "***") if token else text
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="fishpipe-", suffix=".log", delete=False) as log:
+        log.write(f"fishpipe {__version__}, Python {sys.version}\n{text}")
+    _say(f"internal error: {type(error).__name__}. This is a bug; please report it with {Path(log.name)}")
+    return 70
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,0 +1,60 @@
+"""fishpipe sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fishpipe.cli.common import TOKEN, err, out
+from fishpipe.errors import FishpipeError, UsageError
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), default=Path(".fishpipe/sandbox"), show_default=True, help="Its folder."
+)
+@click.option("--latency", type=click.FloatRange(0), default=0.0, help="Seconds that each call takes at least.")
+@click.option("--rate-limit", type=click.IntRange(1), help="Calls at once before 429.")
+@click.option("--fault-rate", type=click.FloatRange(0, 1), default=0.0, help="Share of requests that go wrong.")
+@click.option("--faults", default="", help="Which faults, by commas: 500 503 429 502 html drop truncate half.")
+@click.option("--seed", type=int, default=0, help="Decides which requests go wrong.")
+@click.option("--training-time", type=click.FloatRange(0), default=0.0, help="Seconds that a new voice trains.")
+@click.option("--link-ttl", type=click.FloatRange(0), default=3600.0, help="Seconds that a link lives.")
+@click.option("--failing-samples", help="Voices whose sample URL holds this text fail.")
+@click.option("--strict-ids", is_flag=True, help="Know only the voices that were created here.")
+@click.option("--token", help="Accept this token only (default: any).")
+def command(
+    port: int, state: Path, latency: float, rate_limit: int | None, fault_rate: float, faults: str, seed: int,
+    training_time: float, link_ttl: float, failing_samples: str | None, strict_ids: bool, token: str | None,
+) -> int:  # fmt: skip
+    r"""Serve the API on this machine, with real voices, for free; GET /sandbox/usage lists what was billed.
+
+    \b
+      fishpipe sandbox --port 8790
+      export ACEDATACLOUD_API_BASE_URL=http://127.0.0.1:8790 ACEDATACLOUD_API_TOKEN=any
+      fishpipe build
+    """
+    try:
+        from fishpipe.project import SystemClock
+        from fishpipe.sandbox.server import serve
+        from fishpipe.sandbox.switches import FAULTS, Switches
+    except ImportError as error:
+        raise FishpipeError(f"the sandbox needs more packages: pip install 'fishpipe[local]' ({error})") from error
+    chosen = tuple(kind for kind in FAULTS if kind in faults.split(",")) or FAULTS
+    unknown = [kind for kind in faults.split(",") if kind and kind not in FAULTS]
+    if unknown:
+        raise UsageError(f"no fault {unknown[0]}; known: {' '.join(FAULTS)}")
+    switches = Switches(
+        latency=latency, rate_limit=rate_limit, fault_rate=fault_rate, faults=chosen, seed=seed,
+        training_time=training_time, link_ttl=link_ttl, strict_ids=strict_ids, token=token,
+        failing_samples=failing_samples,
+    )  # fmt: skip
+
+    def ready(url: str) -> None:
+        out(url)
+        err(f"export ACEDATACLOUD_API_BASE_URL={url} {TOKEN}={(token and '…') or 'any'}; Ctrl-C stops")
+
+    serve(state, switches, port, SystemClock().now, ready)
+    return 0

@@ -1,0 +1,56 @@
+"""fishpipe validate."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from fishpipe.cli.common import Arguments, common, err, open_project, options, out
+from fishpipe.errors import FishpipeError, ManifestError
+
+
+@options(
+    click.option(
+        "--format", "style", type=click.Choice(["text", "json", "github"]), default="text",
+        help="text, json, or github (annotates a pull request).",
+    ),
+)  # fmt: skip
+def validate(arguments: Arguments, style: str) -> int:
+    r"""Check the manifest; list all problems at once.
+
+    \b
+      fishpipe validate
+      fishpipe validate show.yaml --format github
+    """
+    style = "json" if arguments.json else style
+    try:
+        manifest = open_project(arguments).manifest
+    except ManifestError as error:
+        from fishpipe.report.problems import problems_github, problems_json, problems_text
+
+        if style == "text":
+            err(problems_text(error.problems, error.sources))
+        else:
+            out(problems_json(error.problems) if style == "json" else problems_github(error.problems))
+        return error.exit_code
+    _confirm(manifest.path)
+    segments = sum(len(script.segments) for script in manifest.scripts.values())
+    if style == "json":
+        out(json.dumps([]))
+    elif not arguments.quiet:
+        voices = len(manifest.voices)
+        out(f"{manifest.path}: valid. {len(manifest.scripts)} scripts, {segments} segments, {voices} voices.")
+    return 0
+
+
+def _confirm(path: object) -> None:
+    """The schema that editors use must say the same as the loader; where it does not, that is our bug."""
+    from fishpipe.manifest.contract import disagreement
+
+    found = disagreement(path)  # type: ignore[arg-type]
+    if found:
+        raise FishpipeError(f"the schema refuses what the loader accepts; please report this: {found}")
+
+
+command = common(validate)

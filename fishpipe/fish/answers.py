@@ -1,0 +1,108 @@
+"""Answers of the service → typed values. Unknown fields are ignored; missing ones are errors that quote the answer."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from fishpipe.errors import CallFailed, CallInDoubt
+from fishpipe.fish.faults import parse_object, quote
+from fishpipe.ports import Answered, Running, Submitted, TaskFailed, TaskState, VoiceInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+_FAILED: Final = {"failed", "failure", "error", "cancelled", "canceled", "rejected"}
+
+
+def read_speech(response: httpx.Response) -> Submitted | Answered:
+    """The answer to /fish/tts or /fish/audios: the audio, or a task."""
+    data = _object(response)
+    url = _audio_url(data)
+    task, trace = _text(data.get("task_id")), _text(data.get("trace_id"))
+    if url:
+        return Answered(url=url, task_id=task, trace_id=trace)
+    if task:
+        return Submitted(task_id=task, trace_id=trace)
+    raise CallInDoubt(f"the answer has neither audio_url nor task_id: {quote(response)}", status=response.status_code)
+
+
+def read_created_voice(response: httpx.Response) -> VoiceInfo:
+    """The answer to /fish/voices."""
+    data = _object(response)
+    model = data.get("data")
+    if not isinstance(model, dict) or not _text(model.get("_id")):
+        raise CallInDoubt(f"the answer has no data._id: {quote(response)}", status=response.status_code)
+    return read_voice(model, _text(data.get("task_id")), _text(data.get("trace_id")))
+
+
+def read_voice(model: Mapping[str, Any], task_id: str | None = None, trace_id: str | None = None) -> VoiceInfo:
+    """A model object."""
+    return VoiceInfo(
+        id=str(model.get("_id") or ""),
+        state=str(model.get("state") or "trained"),
+        type=str(model.get("type") or "tts"),
+        title=str(model.get("title") or ""),
+        created=_moment(model.get("created_at")),
+        task_id=task_id,
+        trace_id=trace_id,
+    )
+
+
+def read_task(item: Mapping[str, Any]) -> TaskState:
+    """A task: its `response` is what the call would have answered; null while it runs."""
+    response = item.get("response")
+    body = response if isinstance(response, dict) else {}
+    url = _audio_url(body)
+    if url:
+        trace = _text(body.get("trace_id")) or _text(item.get("trace_id"))
+        return Answered(url=url, task_id=_text(item.get("id")), trace_id=trace)
+    words = {str(holder.get(name, "")).lower() for holder in (item, body) for name in ("status", "state")}
+    error = body.get("error") or item.get("error")
+    if error or body.get("success") is False or words & _FAILED:
+        return TaskFailed(message=_message(error) or str(body.get("message") or "the task failed"))
+    if item.get("finished_at"):
+        return TaskFailed(message=f"the task finished without audio: {str(response)[:200]}")
+    return Running()
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    data = parse_object(response)
+    if data is None:
+        raise CallInDoubt(f"the answer is not JSON: {quote(response)}", status=response.status_code)
+    if data.get("success") is False or (data.get("error") and not _audio_url(data)):
+        code = data["error"].get("code", "") if isinstance(data.get("error"), dict) else ""
+        message = _message(data.get("error")) or quote(response)
+        raise CallFailed(message, str(code), response.status_code, _text(data.get("trace_id")) or "")
+    return data
+
+
+def _audio_url(data: Mapping[str, Any]) -> str | None:
+    inner = data.get("data")
+    first = inner[0] if isinstance(inner, list) and inner else inner
+    for holder in (data, first):
+        if isinstance(holder, dict) and _text(holder.get("audio_url")):
+            return str(holder["audio_url"])
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _message(error: object) -> str:
+    if isinstance(error, dict):
+        return ": ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+    return str(error) if error else ""
+
+
+def _moment(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()

@@ -1,0 +1,163 @@
+"""Manifest → Graph: which steps there are, and what each needs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, voice_record
+from fishpipe.graph.steps import ClipStep, Graph, Item, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.manifest.model import (
+    Asset,
+    CreatedVoice,
+    ExistingVoice,
+    Inclusion,
+    Manifest,
+    OneShotVoice,
+    Pause,
+    Script,
+    Segment,
+    Speech,
+    Voice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+def build_graph(manifest: Manifest, realm: Realm, only: Iterable[str] | None = None) -> Graph:
+    """The steps for the scripts that have outputs, or for those named in `only` with or without them."""
+    return _Builder(manifest, realm).graph(only)
+
+
+@dataclass
+class _Builder:
+    manifest: Manifest
+    realm: Realm
+    voices: dict[Fingerprint, VoiceStep] = field(default_factory=dict)
+    clips: dict[Fingerprint, ClipStep] = field(default_factory=dict)
+    uses: dict[Fingerprint, list[Use]] = field(default_factory=dict)
+    by_address: dict[str, Fingerprint] = field(default_factory=dict)
+
+    def graph(self, only: Iterable[str] | None) -> Graph:
+        scripts = self.manifest.scripts
+        names = [name for name in scripts if scripts[name].outputs] if only is None else list(only)
+        outputs: list[OutputStep] = []
+        for name in names:
+            items = tuple(self._items(scripts[name]))
+            tags = _tags(self.manifest, scripts[name])
+            made = (OutputStep(output=output, script=name, items=items, tags=tags) for output in scripts[name].outputs)
+            outputs.extend(made)
+        clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
+        return Graph(
+            realm=self.realm,
+            voices=self.voices,
+            clips=clips,
+            outputs=tuple(outputs),
+            existing={v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)},
+            lines=self._lines(),
+        )
+
+    def _lines(self) -> Mapping[str, tuple[tuple[str, Fingerprint], ...]]:
+        lines: dict[str, list[tuple[str, Fingerprint]]] = {}
+        for script in self.manifest.scripts.values():
+            for segment in script.segments:
+                if segment.address in self.by_address:
+                    lines.setdefault(script.name, []).append((segment.address, self.by_address[segment.address]))
+        return {name: tuple(pairs) for name, pairs in lines.items()}
+
+    def _items(self, script: Script) -> Iterator[Item]:
+        for segment in script.segments:
+            match segment.body:
+                case Speech() as speech:
+                    clip = self._clip(segment, speech, script.name)
+                    yield _item(segment, clip=clip, text=speech.text)
+                case Asset() as asset:
+                    yield _item(segment, asset=asset.path, start=asset.start, end=asset.end)
+                case Pause(duration=duration):
+                    yield replace(_item(segment), edits=replace(segment.edits, gap=duration))
+                case Inclusion() as inclusion:
+                    yield from self._included(segment, inclusion)
+
+    def _included(self, segment: Segment, inclusion: Inclusion) -> Iterator[Item]:
+        items = list(self._items(self.manifest.scripts[inclusion.script]))
+        if segment.chapter and items:
+            items[0] = replace(items[0], chapter=segment.chapter)
+        if inclusion.gap is not None:
+            last = next((n for n in reversed(range(len(items))) if not items[n].is_pause), None)
+            if last is not None:
+                items[last] = replace(items[last], edits=replace(items[last].edits, gap=inclusion.gap))
+        yield from items
+
+    def _clip(self, segment: Segment, speech: Speech, script: str) -> Fingerprint:
+        use = Use(address=segment.address, span=segment.span, script=script)
+        known = self.by_address.get(segment.address)
+        if known is not None:
+            return known
+        voice = self.manifest.voices[speech.voice] if speech.voice else None
+        record = clip_record(speech.text, speech.settings, voice, self.realm)
+        key = fingerprint(record)
+        self.by_address[segment.address] = key
+        self.uses.setdefault(key, []).append(use)
+        if key not in self.clips:
+            self.clips[key] = ClipStep(
+                fingerprint=key,
+                api=speech.settings.api,
+                model=speech.settings.model,
+                body=record["body"],
+                speaker=self._speaker(voice),
+                record=record,
+                uses=(),
+            )
+        return key
+
+    def _speaker(self, voice: Voice | None) -> Speaker:
+        match voice:
+            case CreatedVoice():
+                return Speaker(name=voice.name, created=self._voice(voice))
+            case ExistingVoice():
+                return Speaker(name=voice.name, id=voice.id)
+            case OneShotVoice():
+                return Speaker(name=voice.name, references=voice.references)
+            case None:
+                return Speaker()
+
+    def _voice(self, voice: CreatedVoice) -> Fingerprint:
+        record = voice_record(voice, self.realm)
+        key = fingerprint(record)
+        if key not in self.voices:
+            self.voices[key] = VoiceStep(
+                fingerprint=key,
+                name=voice.name,
+                span=voice.span,
+                sample_url=voice.sample_url,
+                revision=voice.revision,
+                title=voice.title,
+                description=voice.description,
+                image_urls=voice.image_urls,
+                consent=voice.consent,
+                record=record,
+            )
+        return key
+
+
+def _item(segment: Segment, **what: object) -> Item:
+    return Item(
+        address=segment.address,
+        span=segment.span,
+        edits=segment.edits,
+        chapter=segment.chapter,
+        caption=segment.caption,
+        **what,  # type: ignore[arg-type]
+    )
+
+
+def _tags(manifest: Manifest, script: Script) -> Mapping[str, str]:
+    project = manifest.project
+    tags = {
+        "title": script.title or project.title,
+        "artist": project.author,
+        "album": project.album or project.title,
+        "language": project.language,
+    }
+    return {name: value for name, value in tags.items() if value}

@@ -1,0 +1,132 @@
+"""The steps of a build: voices, the clips that need them, the outputs that need those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fishpipe.errors import Span
+    from fishpipe.graph.fingerprints import Fingerprint
+    from fishpipe.manifest.model import Edits, Format, Micros, Output, Reference, Voice
+
+Realm = Literal["acedata", "loopback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A segment that needs a clip."""
+
+    address: str
+    span: Span
+    script: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceStep:
+    """A voice to create: one paid call. The service knows it by `title`, `description` and `image_urls`."""
+
+    fingerprint: Fingerprint
+    name: str
+    span: Span
+    sample_url: str
+    revision: int
+    title: str
+    description: str | None
+    image_urls: tuple[str, ...]
+    consent: str | None
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """Who speaks a clip: a voice to create, a voice by id, references, or (all None) the service's own."""
+
+    name: str | None = None
+    created: Fingerprint | None = None
+    id: str | None = None
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipStep:
+    """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice."""
+
+    fingerprint: Fingerprint
+    api: Literal["tts", "audios"]
+    model: str
+    body: Mapping[str, Any]
+    speaker: Speaker
+    record: Mapping[str, Any]
+    uses: tuple[Use, ...]
+
+    @property
+    def text(self) -> str:
+        """The words, as they are sent."""
+        return str(self.body["text"] if self.api == "tts" else self.body["prompt"])
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of the text: what is billed."""
+        return len(self.text.encode())
+
+    @property
+    def format(self) -> Format:
+        """What the bytes of the clip are."""
+        return "pcm" if self.body.get("format") == "pcm" else "mp3"
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second; a PCM clip does not say so itself."""
+        return int(self.body.get("sample_rate", 44100))
+
+    @property
+    def speed(self) -> float:
+        """The speed asked for; 1.0 is as is."""
+        return float(self.body.get("prosody", {}).get("speed", 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing on an output's way: a clip, a file, or (both None) a pause of `edits.gap`."""
+
+    address: str
+    span: Span
+    edits: Edits
+    clip: Fingerprint | None = None
+    asset: Path | None = None
+    start: Micros | None = None
+    end: Micros | None = None
+    chapter: str | None = None
+    caption: str | None = None
+    text: str | None = None
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether this is silence alone."""
+        return self.clip is None and self.asset is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStep:
+    """A file to make of a script's items, with its tags."""
+
+    output: Output
+    script: str
+    items: tuple[Item, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """All steps, each kind in the order of the manifest. `lines` are each script's spoken segments, in order."""
+
+    realm: Realm
+    voices: Mapping[Fingerprint, VoiceStep]
+    clips: Mapping[Fingerprint, ClipStep]
+    outputs: tuple[OutputStep, ...]
+    existing: Mapping[str, Voice] = field(default_factory=dict)
+    lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)

@@ -1,0 +1,21 @@
+"""The published JSON Schema as editors apply it, by the jsonschema library: a second opinion on the loader's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from fishpipe.manifest.load import contract_data
+from fishpipe.manifest.schema import load_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def disagreement(path: Path) -> str | None:
+    """What the schema finds wrong with the manifest, or None; a file with YAML errors is not judged."""
+    data, readable = contract_data(path)
+    error = best_match(Draft202012Validator(load_schema()).iter_errors(data)) if readable else None
+    return f"{error.json_path}: {error.message}" if error else None

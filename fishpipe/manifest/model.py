@@ -1,0 +1,220 @@
+"""The manifest as frozen values: what the rest of the house reads.
+
+Durations are whole microseconds, gains decibels. A value that a user can still be blamed for keeps its Span.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fishpipe.errors import Span
+
+Micros = NewType("Micros", int)
+Usd = NewType("Usd", float)
+
+Api = Literal["tts", "audios"]
+Format = Literal["mp3", "pcm"]
+Delivery = Literal["poll", "wait"]
+ProviderName = Literal["acedata", "sandbox"]
+Trim = Literal["auto", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is asked of the service for one text, after the cascade; None is left to the service."""
+
+    api: Api = "tts"
+    model: str = "s2-pro"
+    format: Format = "mp3"
+    mp3_bitrate: int = 192
+    sample_rate: int = 44100
+    speed: float = 1.0
+    volume: float = 0.0
+    chunk_length: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    latency: str = "normal"
+    normalize: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edits:
+    """What happens to a sound on its way into an output; costs nothing."""
+
+    gap: Micros = Micros(300_000)
+    gain: float = 0.0
+    fade_in: Micros = Micros(0)
+    fade_out: Micros = Micros(0)
+    trim: Trim = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A sample of speech and its exact transcript."""
+
+    audio: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedVoice:
+    """A voice that the service makes from a sample, once."""
+
+    name: str
+    span: Span
+    sample_url: str
+    revision: int = 1
+    title: str
+    description: str | None = None
+    image_urls: tuple[str, ...] = ()
+    consent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingVoice:
+    """A voice that the service has already."""
+
+    name: str
+    span: Span
+    id: str
+    consent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneShotVoice:
+    """A voice copied from references in each call."""
+
+    name: str
+    span: Span
+    references: tuple[Reference, ...]
+    consent: str | None = None
+
+
+Voice = CreatedVoice | ExistingVoice | OneShotVoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """A text and the voice that speaks it (None: the service's own)."""
+
+    text: str
+    voice: str | None
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Silence in place of a gap."""
+
+    duration: Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """An audio file of the project, or a part of it."""
+
+    path: Path
+    shown: str
+    start: Micros = Micros(0)
+    end: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inclusion:
+    """Another script's segments in place; `gap` replaces the one after its last sound."""
+
+    script: str
+    gap: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL."""
+
+    address: str
+    span: Span
+    body: Speech | Pause | Asset | Inclusion
+    edits: Edits
+    chapter: str | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A file to make; `bitrate` in kbit/s (mp3 only), `channels` None until assets are known."""
+
+    path: Path
+    shown: str
+    span: Span
+    format: Literal["mp3", "wav"]
+    bitrate: int = 128
+    channels: int | None = None
+    sample_rate: int = 44100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """An ordered list of segments, built when it has outputs."""
+
+    name: str
+    span: Span
+    title: str | None
+    segments: tuple[Segment, ...]
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectInfo:
+    """What the whole is called."""
+
+    title: str | None = None
+    author: str | None = None
+    album: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Estimates in USD: `speech` per million UTF-8 bytes of text, `voice` per created voice (None: unknown)."""
+
+    speech: Usd = Usd(15.0)
+    voice: Usd | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Who speaks, and how the answers come."""
+
+    name: ProviderName = "acedata"
+    base_url: str | None = None
+    concurrency: int = 5
+    delivery: Delivery = "poll"
+    prices: Prices = field(default_factory=Prices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that may be spent in USD, and where the manifest says so."""
+
+    build: Usd | None = None
+    month: Usd | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole project. `root` is the folder of the manifest, `files` all that was read for it."""
+
+    path: Path
+    root: Path
+    files: tuple[Path, ...]
+    project: ProjectInfo
+    provider: Provider
+    budget: Budget
+    voices: Mapping[str, Voice]
+    scripts: Mapping[str, Script]

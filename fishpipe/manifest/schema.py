@@ -1,0 +1,343 @@
+"""Nodes against the JSON Schema: the same file that editors use decides what a manifest may say.
+
+A walk over the subset of draft 2020-12 that ``schemas/fishpipe.schema.json`` is written in. It renders
+templates on the way (a value is judged as what it becomes), reports every problem with its place, and
+drops what is wrong, so that the next pass can go on with the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from fishpipe.errors import Problem, Span, did_you_mean
+from fishpipe.manifest import source
+from fishpipe.manifest.source import Listing, Node, Scalar
+from fishpipe.manifest.template import TemplateError, is_template, render
+
+Schema = Mapping[str, Any]
+Scope = Mapping[str, Any]
+
+_EXPECTED: Final = {
+    "bitrate": "64k to 320k, such as 128k",
+    "duration": "a length of time with its unit, such as 300ms, 1.5s or 2m",
+    "id": "letters, digits, _ and -",
+    "language": "a language tag such as en or pt-BR",
+    "line": "text",
+    "name": "a name without spaces, slashes, colons, quotes and brackets",
+    "output_path": "a path that ends in .mp3 or .wav",
+    "text": "words",
+    "url": "an address that begins with http:// or https://",
+    "usd": "an amount in USD, such as 2.50",
+}
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def schema_path() -> Path:
+    """The schema file: beside this package in a checkout, inside of it in a wheel."""
+    packaged = Path(__file__).parents[1] / "schemas" / "fishpipe.schema.json"
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "schemas" / "fishpipe.schema.json"
+
+
+@cache
+def load_schema() -> Schema:
+    """The manifest's JSON Schema, as data."""
+    schema: Schema = json.loads(schema_path().read_text(encoding="utf-8"))
+    return schema
+
+
+def to_data(node: Node) -> Any:  # noqa: ANN401
+    """A node as plain data: what jsonschema and templates see."""
+    match node:
+        case Scalar():
+            return node.value
+        case Listing():
+            return [to_data(item) for item in node.items]
+        case _:
+            return {key: to_data(value) for key, _, value in node}
+
+
+class Checker:
+    """One walk over one file; `problems` grows as it goes, `used` names the variables that were read."""
+
+    def __init__(self, problems: list[Problem], used: set[str], locate: Callable[[Span, str], Span]) -> None:
+        self.schema = load_schema()
+        self.problems = problems
+        self.used = used
+        self.locate = locate
+
+    def check(self, node: Node, name: str, scope: Scope) -> Node | None:
+        """The rendered node, where it is what the schema (or `$defs/NAME`) asks for."""
+        schema = self.schema["$defs"][name] if name else self.schema
+        return self._visit(node, schema, (), scope, node.span)
+
+    def render(self, node: Node, scope: Scope) -> Node | None:
+        """A free-form node (a variable's value) with its templates evaluated."""
+        return self._visit(node, {}, ("vars",), scope, node.span)
+
+    def _say(self, span: Span, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(span, message, hint))
+
+    def _visit(self, node: Node, schema: Schema, path: tuple[str, ...], scope: Scope, at: Span) -> Node | None:
+        schema, name = self._resolve(schema, "")
+        if isinstance(node, Scalar) and is_template(node.value):
+            rendered = self._rendered(node, scope)
+            if rendered is None:
+                return None
+            node = rendered
+        branches = schema.get("anyOf") or schema.get("oneOf")
+        if branches and "properties" not in schema:
+            return self._branch(node, [self._resolve(branch, name) for branch in branches], path, scope, at, schema)
+        match node:
+            case Scalar():
+                problem = self._scalar(node, schema, name, path)
+                if problem:
+                    self.problems.append(problem)
+                    return None
+                return _typed(node, schema)
+            case Listing():
+                return self._list(node, schema, name, path, scope)
+            case _:
+                return self._map(node, schema, name, path, scope, at)
+
+    def _resolve(self, schema: Schema, name: str) -> tuple[Schema, str]:
+        while "$ref" in schema:
+            name = schema["$ref"].removeprefix("#/$defs/")
+            schema = self.schema["$defs"][name]
+        return schema, name
+
+    def _rendered(self, node: Scalar, scope: Scope) -> Scalar | None:
+        try:
+            value = render(str(node.value), scope, self.used)
+        except TemplateError as error:
+            self._say(self.locate(node.span, error.expression), error.message, error.hint)
+            return None
+        if isinstance(value, (dict, list)):
+            self._say(node.span, "the expression is a map or a list; expected text or a number")
+            return None
+        return replace(node, value=value, raw=value if isinstance(value, str) else node.raw)
+
+    def _branch(
+        self,
+        node: Node,
+        branches: list[tuple[Schema, str]],
+        path: tuple[str, ...],
+        scope: Scope,
+        at: Span,
+        parent: Schema,
+    ) -> Node | None:
+        if isinstance(node, Scalar):
+            return self._scalar_branch(node, branches, path)
+        kind = "array" if isinstance(node, Listing) else "object"
+        fits = [(schema, name) for schema, name in branches if schema.get("type") == kind]
+        if not fits:
+            self._say(node.span if isinstance(node, Listing) else at, *self._mismatch(node, parent, "", path))
+            return None
+        if len(fits) == 1 or isinstance(node, Listing):
+            return self._visit(node, fits[0][0], path, scope, at)
+        kinds = [schema["required"][0] for schema, _ in fits]
+        present = [(raw, key.span) for raw, key, _ in node if raw in kinds]
+        label = _dotted(path)
+        if not present:
+            near = next((hint for raw, _, _ in node if (hint := did_you_mean(raw, kinds))), "")
+            names = ", ".join(f'"{kind}"' for kind in kinds)
+            self._say(at, f"{label} has none of {names}", near or "it needs exactly one of them")
+            return replace(node, entries=())
+        for other, span in present[1:]:
+            self._say(span, f'{label} has both "{present[0][0]}" and "{other}"', "keep one of them")
+        schema = fits[kinds.index(present[0][0])][0]
+        return self._visit(_without(node, {raw for raw, _ in present[1:]}), schema, path, scope, at)
+
+    def _scalar_branch(self, node: Scalar, branches: list[tuple[Schema, str]], path: tuple[str, ...]) -> Node | None:
+        scalars = [(schema, name) for schema, name in branches if name != "template"]
+        flat: list[tuple[Schema, str]] = []
+        for schema, name in scalars:
+            inner = schema.get("anyOf")
+            flat += [(self._resolve(s, name)) for s in inner] if inner else [(schema, name)]
+        flat = [(schema, name) for schema, name in flat if name != "template"]
+        complaints = []
+        for schema, name in flat:
+            problem = self._scalar(node, schema, name, path)
+            if problem is None:
+                return _typed(node, schema)
+            complaints.append((schema.get("type") in ("object", "array"), problem))
+        self.problems.append(min(complaints, key=lambda pair: pair[0])[1])
+        return None
+
+    def _list(self, node: Listing, schema: Schema, name: str, path: tuple[str, ...], scope: Scope) -> Node | None:
+        if not _admits(schema, "array"):
+            self._say(node.span, *self._mismatch(node, schema, name, path))
+            return None
+        if len(node.items) < schema.get("minItems", 0):
+            self._say(node.span, f"{_dotted(path)} is empty; expected at least one item")
+        items = []
+        for number, item in enumerate(node.items, 1):
+            checked = self._visit(item, schema.get("items", {}), (*path, f"[{number}]"), scope, item.span)
+            if checked is not None:
+                items.append(checked)
+        return replace(node, items=tuple(items))
+
+    def _map(
+        self, node: source.Mapping, schema: Schema, name: str, path: tuple[str, ...], scope: Scope, at: Span
+    ) -> Node | None:
+        if not _admits(schema, "object"):
+            self._say(at, *self._mismatch(node, schema, name, path))
+            return None
+        self._required(node, schema, path, at)
+        entries = []
+        for raw, key, value in node:
+            inner = self._property(raw, key, schema, path)
+            if inner is None:
+                continue
+            deeper = {**scope, "script": {"name": raw}} if path == ("scripts",) else scope
+            checked = self._visit(value, inner, (*path, raw), deeper, key.span)
+            if checked is not None:
+                entries.append((key, checked))
+        return replace(node, entries=tuple(entries))
+
+    def _required(self, node: source.Mapping, schema: Schema, path: tuple[str, ...], at: Span) -> None:
+        keys = {raw for raw, _, _ in node}
+        label = _dotted(path)
+        for needed in schema.get("required", ()):
+            if needed not in keys:
+                near = did_you_mean(needed, [key for key in keys if key not in schema.get("properties", {})])
+                hint = near.replace("did you mean", "is it") or f"add {needed}:"
+                self._say(at, f'{label} has no "{needed}"', hint)
+        options = [branch["required"][0] for branch in schema.get("anyOf", ())]
+        if options and not keys.intersection(options):
+            self._say(at, f"{label} has neither {' nor '.join(options)}", f"add {options[0]}:")
+        forbidden = schema.get("not", {}).get("required")
+        if forbidden and keys.issuperset(forbidden):
+            self._say(at, f"{label} has both {' and '.join(forbidden)}", "keep one of them")
+        if len(node.entries) < schema.get("minProperties", 0):
+            self._say(at, f"{label} is empty; expected at least one entry")
+
+    def _property(self, raw: str, key: Scalar, schema: Schema, path: tuple[str, ...]) -> Schema | None:
+        properties = schema.get("properties", {})
+        if raw in properties:
+            inner: Schema = properties[raw]
+            return inner
+        extra = schema.get("additionalProperties", True)
+        if extra is False:
+            comma = "a text with a comma inside of { } needs quotes" if " " in raw else ""
+            hint = comma or did_you_mean(raw, properties) or f"known: {' '.join(properties)}"
+            where = _dotted(path) if path else "the manifest"
+            self._say(key.span, f'unknown key "{raw[:60]}" in {where}', hint)
+            return None
+        names, name = self._resolve(schema.get("propertyNames", {}), "")
+        if "pattern" in names and not re.search(names["pattern"], raw):
+            expected = _EXPECTED["name"] if name else "letters, digits and _"
+            self._say(key.span, f'"{raw[:60]}" cannot be a name here; expected {expected}')
+            return None
+        return {} if extra is True else dict(extra)
+
+    def _scalar(self, node: Scalar, schema: Schema, name: str, path: tuple[str, ...]) -> Problem | None:
+        value = node.value
+        if not _conforms(value, schema):
+            return Problem(node.span, *self._mismatch(node, schema, name, path))
+        return None
+
+    def _mismatch(self, node: Node, schema: Schema, name: str, path: tuple[str, ...]) -> tuple[str, str]:
+        """The message and the cure for a value that is not what the schema asks for."""
+        label = next((part for part in reversed(path) if not part.startswith("[")), "the manifest")
+        if path and path[-1].startswith("["):
+            label = _dotted(path)
+        expected = self._expected(schema, name, label)
+        match node:
+            case Listing() if label == "text" and node.items:
+                words = " ".join(str(to_data(item)) for item in node.items)
+                return 'text begins with "[": YAML reads a list', f'Quote it: text: "[{words[:60]}]"'
+            case Listing():
+                return f"{label} is a list; expected {expected}", ""
+            case source.Mapping():
+                return f"{label} is a map; expected {expected}", ""
+            case Scalar():
+                pass
+        if node.value is None:
+            return f"{label} is empty; expected {expected}", ""
+        if name == "duration" and _NUMBER.fullmatch(node.raw):
+            return f"{label} {node.raw} has no unit", f"write {node.raw}ms or {node.raw}s"
+        found = f'"{node.raw[:60]}"' if isinstance(node.value, str) else node.raw[:60]
+        options = [str(option) for option in schema.get("enum", ())]
+        return f"{label} is {found}; expected {expected}", did_you_mean(node.raw, options) if options else ""
+
+    def _expected(self, schema: Schema, name: str, label: str) -> str:
+        if label in _EXPECTED and ("pattern" in schema or "enum" in schema):
+            return _EXPECTED[label]
+        if name in _EXPECTED:
+            return _EXPECTED[name]
+        if "const" in schema:
+            return str(schema["const"])
+        if "enum" in schema:
+            return " or ".join(str(option) for option in schema["enum"])
+        branches = schema.get("anyOf") or schema.get("oneOf")
+        if branches:
+            resolved = [self._resolve(branch, name) for branch in branches]
+            named = [self._expected(inner, key, "") for inner, key in resolved if key != "template"]
+            return " or ".join(dict.fromkeys(named))
+        kind = schema.get("type", "text")
+        kind = kind if isinstance(kind, str) else "string"
+        words = {
+            "string": "text",
+            "boolean": "true or false",
+            "object": "a map",
+            "array": "a list",
+            "number": "a number",
+            "integer": "a whole number",
+        }[kind]
+        if "minimum" in schema:
+            words += f" from {schema['minimum']} to {schema['maximum']}"
+        return words
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(path).replace(".[", "[") or "the manifest"
+
+
+def _admits(schema: Schema, kind: str) -> bool:
+    return bool(schema["type"] == kind) if "type" in schema else not schema.keys() & {"const", "enum", "pattern"}
+
+
+def _without(node: source.Mapping, keys: set[str]) -> source.Mapping:
+    return replace(node, entries=tuple(entry for entry in node.entries if entry[0].raw not in keys))
+
+
+def _typed(node: Scalar, schema: Schema) -> Scalar:
+    """Whole numbers as int, so that 128.0 and 128 are one value from here on."""
+    if isinstance(node.value, float) and node.value.is_integer() and schema.get("type") != "number":
+        return replace(node, value=int(node.value))
+    return node
+
+
+def _is_type(value: object, kind: str) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {
+        "string": isinstance(value, str),
+        "boolean": isinstance(value, bool),
+        "number": number,
+        "integer": number and float(value).is_integer(),  # type: ignore[arg-type]
+    }.get(kind, False)
+
+
+def _same(value: object, option: object) -> bool:
+    return value == option and isinstance(value, bool) == isinstance(option, bool)
+
+
+def _conforms(value: source.Value, schema: Schema) -> bool:
+    kinds = schema.get("type")
+    if kinds is not None and not any(_is_type(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
+        return False
+    if "const" in schema and not _same(value, schema["const"]):
+        return False
+    if "enum" in schema and not any(_same(value, option) for option in schema["enum"]):
+        return False
+    if isinstance(value, str):
+        return "pattern" not in schema or re.search(schema["pattern"], value) is not None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
+    return True

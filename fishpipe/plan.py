@@ -1,0 +1,388 @@
+"""Graph × snapshot → plan: what a build would do, why, and for how much. Pure.
+
+The plan is complete before any voice exists: a clip's fingerprint holds its voice's fingerprint, not an id.
+Each action carries its reason and its cost as data; prose is made at the edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from fishpipe.errors import BudgetError
+from fishpipe.graph.fingerprints import Digest, Fingerprint, fingerprint
+from fishpipe.history import earlier_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fishpipe.graph.steps import ClipStep, Graph, Item, OutputStep, VoiceStep
+    from fishpipe.manifest.model import Budget, Prices
+
+State = Literal[
+    "intended", "refused", "submitted", "answered", "fetched", "stored", "failed", "created", "trained", "lost"
+]
+Charged = Literal["no", "yes", "unknown"]
+InDoubt = Literal["ask", "retry", "skip"]
+ReasonCode = Literal[
+    "new",
+    "changed",
+    "voice changed",
+    "in doubt",
+    "refused before",
+    "failed before",
+    "clip missing",
+    "paid for",
+    "forced",
+    "output missing",
+    "output edited",
+    "segments changed",
+    "clips to come",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """What the ledger knows of one call. Times are Unix seconds."""
+
+    fingerprint: Fingerprint
+    kind: Literal["clip", "voice"]
+    state: State
+    record: Mapping[str, Any]
+    task_id: str | None = None
+    trace_id: str | None = None
+    url: str | None = None
+    voice_id: str | None = None
+    digest: Digest | None = None
+    charged: Charged = "no"
+    error: str | None = None
+    address: str | None = None
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRow:
+    """An output as it was last made: its recipe, and the places of its items in samples."""
+
+    recipe: str
+    digest: Digest
+    rate: int
+    length: int
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetInfo:
+    """An audio file of the project: its digest, and what its header says."""
+
+    digest: Digest
+    channels: int
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files."""
+
+    calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
+    clips: Mapping[Fingerprint, Digest] = field(default_factory=dict)
+    lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)
+    outputs: Mapping[str, OutputRow] = field(default_factory=dict)
+    files: Mapping[str, Literal["absent", "intact", "edited"]] = field(default_factory=dict)
+    assets: Mapping[str, AssetInfo] = field(default_factory=dict)
+    spent_month: float = 0.0
+    tools: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why an action is needed; `before` and `after` of what changed, `what` names it."""
+
+    code: ReasonCode
+    what: str = ""
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an action is billed by: `bytes` of text, `usd` as an estimate, and how many calls have no known price."""
+
+    bytes: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVoice:
+    """Pay for a voice (one whose creation is in doubt is looked up first)."""
+
+    step: VoiceStep
+    reason: Reason
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speak:
+    """Pay for a clip."""
+
+    step: ClipStep
+    reason: Reason
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """Fetch what is paid for already."""
+
+    step: ClipStep | VoiceStep
+    reason: Reason
+    row: CallRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A call that waits for a decision; what needs it is not built."""
+
+    step: ClipStep | VoiceStep
+    reason: Reason
+    row: CallRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stitch:
+    """Make an output of its clips."""
+
+    step: OutputStep
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a build would do; empty where all is up to date."""
+
+    voices: tuple[CreateVoice, ...] = ()
+    clips: tuple[Speak, ...] = ()
+    collect: tuple[Collect, ...] = ()
+    held: tuple[Held, ...] = ()
+    stitches: tuple[Stitch, ...] = ()
+    reused: int = 0
+    fresh: tuple[OutputStep, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.voices or self.clips or self.collect or self.held or self.stitches)
+
+    @property
+    def paid(self) -> tuple[CreateVoice | Speak, ...]:
+        """The actions that cost money."""
+        return (*self.voices, *self.clips)
+
+    @property
+    def cost(self) -> Cost:
+        """Of all paid actions together."""
+        costs = [action.cost for action in self.paid]
+        return Cost(
+            bytes=sum(cost.bytes for cost in costs),
+            usd=sum(cost.usd for cost in costs),
+            unpriced=sum(cost.unpriced for cost in costs),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """How a build was asked for: `force` stitches all again."""
+
+    force: bool = False
+    in_doubt: InDoubt = "ask"
+
+
+def make_plan(graph: Graph, snapshot: Snapshot, prices: Prices, options: PlanOptions | None = None) -> Plan:
+    """Compare what the graph needs with what there is."""
+    return _Planner(graph, snapshot, prices, options or PlanOptions()).plan()
+
+
+def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
+    """The identity of an output: sha256 of all that its bytes come from, or None while a clip is missing."""
+    items = []
+    for item in step.items:
+        source = _source(item, snapshot)
+        if source is None:
+            return None
+        edits = item.edits
+        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim])
+    output = step.output
+    channels = output_channels(step, snapshot)
+    parameters = [output.format, output.bitrate, channels, output.sample_rate]
+    chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
+    recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
+    return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)
+
+
+def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
+    """As declared; otherwise stereo where an asset is, else mono."""
+    assets = (snapshot.assets.get(str(item.asset)) for item in step.items if item.asset)
+    stereo = any(info is not None and info.channels > 1 for info in assets)
+    return step.output.channels or (2 if stereo else 1)
+
+
+def check_budget(plan: Plan, budget: Budget, spent_month: float) -> None:
+    """Raise BudgetError where the plan costs more than is allowed, or what cannot be known."""
+    if not plan.paid or (budget.build is None and budget.month is None):
+        return
+    where = f" ({budget.span})" if budget.span else ""
+    usd = plan.cost.usd
+    if plan.cost.unpriced:
+        raise BudgetError(
+            f"a voice has no known price, and a budget is set{where}. Nothing was paid. "
+            "Say what a voice costs: provider: {prices: {voice: 0.50}}"
+        )
+    calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
+    if budget.build is not None and usd > budget.build:
+        cure = f"Allow once: --budget {usd + 0.005:.2f}"
+        raise BudgetError(f"{calls} exceed budget ${budget.build:.2f}{where}. Nothing was paid. {cure}")
+    if budget.month is not None and usd + spent_month > budget.month:
+        spent = f"${spent_month:.4f} of the month's ${budget.month:.2f}{where} is spent"
+        raise BudgetError(f"{calls} exceed the budget: {spent}. Nothing was paid.")
+
+
+def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:
+    if item.clip is not None:
+        digest = snapshot.clips.get(item.clip)
+        return None if digest is None else [digest]
+    if item.asset is not None:
+        info = snapshot.assets.get(str(item.asset))
+        return None if info is None else [info.digest, item.start, item.end]
+    return []
+
+
+class _Planner:
+    def __init__(self, graph: Graph, snapshot: Snapshot, prices: Prices, options: PlanOptions) -> None:
+        self.graph, self.snapshot, self.prices, self.options = graph, snapshot, prices, options
+        self.earlier = earlier_lines(graph.lines, snapshot.lines)
+        self.held: list[Held] = []
+        self.collect: list[Collect] = []
+
+    def plan(self) -> Plan:
+        reused = sum(1 for key in self.graph.clips if key in self.snapshot.clips)
+        clips = tuple(self._clips())
+        voices = tuple(self._voices({clip.step.speaker.created for clip in clips}))
+        stitches, fresh = self._outputs()
+        return Plan(
+            voices=voices,
+            clips=clips,
+            collect=tuple(self.collect),
+            held=tuple(self.held),
+            stitches=stitches,
+            fresh=fresh,
+            reused=reused,
+        )
+
+    def _clips(self) -> Iterator[Speak]:
+        for key, step in self.graph.clips.items():
+            if key in self.snapshot.clips:
+                continue
+            row = self.snapshot.calls.get(key)
+            cost = Cost(bytes=step.bytes, usd=step.bytes * self.prices.speech / 1e6)
+            if row is not None and self._collectable(row):
+                code: ReasonCode = "clip missing" if row.state == "stored" else "paid for"
+                self.collect.append(Collect(step=step, reason=Reason(code=code), row=row))
+            elif row is not None and self._holds(row):
+                self.held.append(Held(step=step, reason=self._again(row), row=row))
+            else:
+                yield Speak(step=step, reason=self._again(row) if row else self._why(step), cost=cost)
+
+    def _voices(self, needed: set[Fingerprint | None]) -> Iterator[CreateVoice]:
+        for key, step in self.graph.voices.items():
+            row = self.snapshot.calls.get(key)
+            if row is not None and row.state in ("submitted", "created"):
+                self.collect.append(Collect(step=step, reason=Reason(code="paid for"), row=row))
+            elif key not in needed or (row is not None and row.state == "trained"):
+                continue
+            elif row is not None and self._holds(row):
+                self.held.append(Held(step=step, reason=self._again(row), row=row))
+            else:
+                reason = self._again(row) if row else Reason(code="new")
+                yield CreateVoice(step=step, reason=reason, cost=self._voice_cost())
+
+    @staticmethod
+    def _collectable(row: CallRow) -> bool:
+        if row.state in ("submitted", "answered", "fetched"):
+            return True
+        return row.state == "stored" and bool(row.task_id or row.url)
+
+    def _voice_cost(self) -> Cost:
+        price = self.prices.voice
+        return Cost(unpriced=1) if price is None else Cost(usd=price)
+
+    def _holds(self, row: CallRow) -> bool:
+        if row.state == "failed":
+            return row.charged != "no" and self.options.in_doubt != "retry"
+        return row.state in ("intended", "lost") and self.options.in_doubt == "skip"
+
+    @staticmethod
+    def _again(row: CallRow) -> Reason:
+        codes: dict[str, ReasonCode] = {
+            "failed": "failed before",
+            "refused": "refused before",
+            "stored": "clip missing",
+        }
+        code = codes.get(row.state, "in doubt")
+        return Reason(code=code, what=row.error or "")
+
+    def _why(self, step: ClipStep) -> Reason:
+        """What changed since the line was last built, or that it is new."""
+        before = next((self.earlier[use.address] for use in step.uses if use.address in self.earlier), None)
+        row = self.snapshot.calls.get(before) if before else None
+        if row is None:
+            return Reason(code="new")
+        return _difference(row.record, step)
+
+    def _outputs(self) -> tuple[tuple[Stitch, ...], tuple[OutputStep, ...]]:
+        stitches, fresh = [], []
+        for step in self.graph.outputs:
+            reason = self._stale(step)
+            if reason is None:
+                fresh.append(step)
+            else:
+                stitches.append(Stitch(step=step, reason=reason))
+        return tuple(stitches), tuple(fresh)
+
+    def _stale(self, step: OutputStep) -> Reason | None:
+        path = str(step.output.path)
+        row = self.snapshot.outputs.get(path)
+        wanted = recipe(step, self.snapshot)
+        file = self.snapshot.files.get(path, "absent")
+        if wanted is None:
+            missing = {item.clip for item in step.items if item.clip and item.clip not in self.snapshot.clips}
+            return Reason(code="clips to come", what=str(len(missing)))
+        if self.options.force:
+            return Reason(code="forced")
+        if row is None or file == "absent":
+            return Reason(code="output missing" if row else "new")
+        if row.recipe != wanted:
+            return Reason(code="segments changed")
+        return Reason(code="output edited") if file == "edited" else None
+
+
+def _difference(before: Mapping[str, Any], step: ClipStep) -> Reason:
+    after = step.record
+    text = "text" if step.api == "tts" else "prompt"
+    old, new = before.get("body", {}), step.body
+    if old.get(text) != new.get(text):
+        return Reason(code="changed", what="text", before=str(old.get(text, "")), after=str(new.get(text, "")))
+    if before.get("voice") != after.get("voice"):
+        return Reason(code="voice changed", what=step.speaker.name or "")
+    for name, was, now in _changes({**old, "model": before.get("model")}, {**new, "model": after.get("model")}):
+        return Reason(code="changed", what=name, before=was, after=now)
+    return Reason(code="new")
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if isinstance(was, dict) or isinstance(now, dict):
+            yield from _changes(was or {}, now or {})
+        elif was != now:
+            yield name, "unset" if was is None else str(was), "unset" if now is None else str(now)

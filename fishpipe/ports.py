@@ -1,0 +1,326 @@
+"""What the runner needs of the world, as Protocols, and the events that it tells.
+
+The answers of the service come as values; what goes wrong comes as the errors of :mod:`fishpipe.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fishpipe.errors import ServiceError
+    from fishpipe.graph.fingerprints import Digest, Fingerprint
+    from fishpipe.graph.steps import ClipStep, OutputStep, VoiceStep
+    from fishpipe.plan import CallRow, Charged, OutputRow, Plan, Snapshot, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The service took the call and will have its answer under `task_id`."""
+
+    task_id: str
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The audio is ready at `url`, for about an hour."""
+
+    url: str
+    task_id: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The task is not finished, or the service does not know it (yet)."""
+
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed:
+    """The task ended with an error, in the service's words."""
+
+    message: str
+
+
+TaskState = Running | Answered | TaskFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceInfo:
+    """A voice as the service describes it; `created` in Unix seconds, None where it does not say."""
+
+    id: str
+    state: str
+    type: str = "tts"
+    title: str = ""
+    created: float | None = None
+    task_id: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What was paid for: append-only, the record of money. `usd` is an estimate."""
+
+    fingerprint: Fingerprint
+    address: str
+    kind: str
+    task_id: str | None = None
+    trace_id: str | None = None
+    url: str | None = None
+    bytes: int = 0
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFile:
+    """A clip on disk, and what its bytes are."""
+
+    path: Path
+    digest: Digest
+    format: str
+    sample_rate: int
+
+
+class Speech(Protocol):
+    """The service."""
+
+    async def speak(self, step: ClipStep, voice_id: str | None) -> Submitted | Answered:
+        """Pay for a clip."""
+
+    async def create_voice(self, step: VoiceStep) -> VoiceInfo:
+        """Pay for a voice; held open until the service answers."""
+
+    async def voice(self, voice_id: str) -> VoiceInfo:
+        """Look a voice up; free."""
+
+    async def find_voices(self, title: str) -> Sequence[VoiceInfo]:
+        """The account's own voices of that title; free."""
+
+    async def tasks(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
+        """What became of tasks; free."""
+
+
+class Downloads(Protocol):
+    """Audio over HTTP."""
+
+    async def fetch(self, url: str, part: Path) -> int:
+        """Stream `url` into `part`, whole and flushed to disk; returns its bytes."""
+
+
+class Inspector(Protocol):
+    """Judges a download."""
+
+    def inspect(self, part: Path, step: ClipStep) -> float:
+        """Seconds of sound. Raises AudioError where the bytes are not the clip that was asked for."""
+
+
+class Store(Protocol):
+    """The ledger and the clips: each change is on disk when the method returns."""
+
+    def row(self, key: Fingerprint) -> CallRow | None:
+        """What is known of a call."""
+
+    def intend(self, step: ClipStep | VoiceStep, address: str) -> None:
+        """A request is about to leave."""
+
+    def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
+        """The call is in another state."""
+
+    def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
+        """Write an error beside a call's state."""
+
+    def part(self, key: Fingerprint) -> Path:
+        """Where a download may be written."""
+
+    def keep(self, step: ClipStep, part: Path) -> Digest:
+        """Take a checked part into the clips."""
+
+    def digest(self, part: Path) -> Digest:
+        """sha256 of a file's bytes."""
+
+    def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
+        """The file of a clip."""
+
+    def stitched(self, path: Path, row: OutputRow) -> None:
+        """An output was made."""
+
+
+class Assembler(Protocol):
+    """Makes outputs."""
+
+    def assemble(
+        self, step: OutputStep, channels: int, clips: Mapping[Fingerprint, ClipFile], recipe: str
+    ) -> OutputRow:
+        """Write the output's file, aside and renamed."""
+
+
+class Clock(Protocol):
+    """Time and chance."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+    def jitter(self) -> float:
+        """Between 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """The plan is about to be carried out."""
+
+    plan: Plan
+    free: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSubmitted(Event):
+    """A paid request left."""
+
+    address: str
+    bytes: int
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRetried(Event):
+    """A call was not charged and is tried again in `delay` seconds."""
+
+    address: str
+    error: ServiceError
+    delay: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtRetried(Event):
+    """A call that may have been charged is paid for again, once."""
+
+    address: str
+    error: str
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipStored(Event):
+    """A clip is on disk."""
+
+    address: str
+    seconds: float
+    paid: bool
+    usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceReady(Event):
+    """A voice can speak."""
+
+    name: str
+    voice_id: str
+    paid: bool
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProblem(Event):
+    """A call ended without its clip."""
+
+    address: str
+    place: str
+    message: str
+    hint: str = ""
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStarted(Event):
+    """An output is being stitched."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputWritten(Event):
+    """An output is on disk."""
+
+    path: str
+    seconds: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping(Event):
+    """No new calls; what is paid for is still collected."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The end, in numbers. `usd` is an estimate of what was paid, `unpriced` how many calls have no known price."""
+
+    exit_code: int
+    calls: int = 0
+    bytes: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+    stored: int = 0
+    in_doubt: int = 0
+    failed: int = 0
+    outputs: tuple[OutputWritten, ...] = ()
+    free: bool = False
+    collectable: int = 0
+
+
+class Reporter(Protocol):
+    """Shows events."""
+
+    def tell(self, event: Event) -> None:
+        """Something happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """How hard to try. Times in seconds."""
+
+    concurrency: int = 5
+    attempts: int = 6
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    poll_first: float = 0.5
+    poll_longest: float = 5.0
+    poll_batch: int = 50
+    call_deadline: float = 24 * 3600.0
+    unknown_task_grace: float = 120.0
+    training_deadline: float = 1800.0
+    downloads: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """All that a run is given."""
+
+    speech: Speech
+    downloads: Downloads
+    inspector: Inspector
+    store: Store
+    assembler: Assembler
+    reporter: Reporter
+    clock: Clock
+    snapshot: Snapshot
+    limits: RunLimits = field(default_factory=RunLimits)

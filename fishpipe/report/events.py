@@ -1,0 +1,155 @@
+"""Events → lines, JSON lines, or a progress bar; all but results go to stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from fishpipe.ports import (
+    CallProblem,
+    CallRetried,
+    CallSubmitted,
+    ClipStored,
+    DoubtRetried,
+    Event,
+    OutputStarted,
+    OutputWritten,
+    RunFinished,
+    RunStarted,
+    Stopping,
+    VoiceReady,
+)
+from fishpipe.report.plans import plan_data
+from fishpipe.report.prose import clock, cost_words, count, money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+
+class JsonReporter:
+    """One JSON object a line."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def tell(self, event: Event) -> None:
+        """Write the event."""
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        data: dict[str, Any] = {"event": name}
+        for field in fields(event):
+            value = getattr(event, field.name)
+            data[field.name] = plan_data(value) if field.name == "plan" else _plain(value)
+        self._write(json.dumps(data, ensure_ascii=False))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseException):
+        return str(value)
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+class LineReporter:
+    """A line for what a log should keep; `quiet` keeps what went wrong."""
+
+    def __init__(self, write: Callable[[str], None], *, quiet: bool = False) -> None:
+        self._write, self._quiet = write, quiet
+        self._total = self._done = 0
+
+    def tell(self, event: Event) -> None:
+        """Write the event, if it is for a log."""
+        if isinstance(event, RunStarted):
+            self._total = len(event.plan.clips) + len(event.plan.collect)
+        if isinstance(event, ClipStored):
+            self._done += 1
+        line = _line(event, self._done, self._total)
+        serious = isinstance(event, CallProblem | DoubtRetried | Stopping)
+        if line and (serious or not self._quiet):
+            self._write(line)
+
+
+def _line(event: Event, done: int, total: int) -> str:
+    match event:
+        case RunStarted(plan=plan, free=free) if plan.paid:
+            return f"{cost_words(len(plan.paid), plan.cost)}{' (sandbox: free)' if free else ' (an estimate)'}"
+        case VoiceReady(name=name, voice_id=voice_id, paid=paid, adopted=adopted):
+            how = "created" if paid else "found at the service: not paid again" if adopted else "ready"
+            return f"voice {name}: {how} ({voice_id})"
+        case ClipStored(address=address, seconds=seconds):
+            return f"[{done}/{total}] {address} {seconds:.1f} s"
+        case CallRetried(address=address, error=error, delay=delay):
+            return f"{address}: {error}; not charged; again in {delay:.1f} s"
+        case DoubtRetried(address=address, error=error, usd=usd):
+            why = error or "no answer was read"
+            return f"{address}: in doubt ({why}): it may have been charged; paying again, once ({money(usd)})"
+        case CallProblem(address=address, place=place, message=message, hint=hint):
+            return f"{place}: {address}: {message}{hint and '. ' + hint}"
+        case Stopping(why=why):
+            return why
+        case OutputWritten(path=path, seconds=seconds, segments=segments):
+            return f"{path}: {clock(seconds)}, {count(segments, 'line')}"
+        case _:
+            return ""
+
+
+class ProgressReporter:
+    """A progress bar on a terminal: calls, bytes, cost, time left; lines above it for what went wrong."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._clips = self._progress.add_task("speaking", total=None, detail="", visible=False)
+        self._bytes, self._usd = 0, 0.0
+
+    def tell(self, event: Event) -> None:
+        """Move the bar."""
+        match event:
+            case RunStarted(plan=plan):
+                total = len(plan.clips) + len(plan.collect)
+                if total:
+                    self._progress.update(self._clips, total=total, visible=True)
+                self._progress.start()
+            case CallSubmitted(bytes=size, usd=usd):
+                self._bytes += size
+                self._usd += usd or 0.0
+                detail = f"{self._bytes:,} bytes {money(self._usd)}"
+                self._progress.update(self._clips, detail=detail)
+            case ClipStored():
+                self._progress.advance(self._clips)
+            case OutputStarted(path=path):
+                self._progress.update(self._clips, visible=False)
+                self._progress.add_task(f"stitching {path}", total=None, detail="")
+            case RunFinished():
+                self._progress.stop()
+            case CallProblem() | DoubtRetried() | Stopping() | CallRetried() | VoiceReady():
+                self._progress.console.print(_line(event, 0, 0), highlight=False, markup=False, soft_wrap=True)
+            case _:
+                pass
+
+
+def summary_text(done: RunFinished) -> str:
+    """The end of a build, and the next step."""
+    lines = [f"{o.path}  {clock(o.seconds)}  {count(o.segments, 'line')}" for o in done.outputs]
+    usd = f"{money(done.usd, done.unpriced)}{', sandbox: nothing was really paid' if done.free and done.calls else ''}"
+    lines.append(f"{count(done.calls, 'call')}, {done.bytes:,} bytes, {usd}. {count(done.stored, 'clip')} stored.")
+    if done.exit_code in (130, 143):
+        running = f"; {count(done.collectable, 'paid call')} still to collect" if done.collectable else ""
+        lines.append(f"Stopped{running}. Nothing that was paid for is lost. Continue: fishpipe build")
+    elif done.failed or done.in_doubt:
+        doubt = f", {done.in_doubt} in doubt" if done.in_doubt else ""
+        lines.append(f"{done.failed} failed{doubt}. What was paid for is kept. Again: fishpipe build")
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""Why a segment would be spoken again; its record; its history."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import TYPE_CHECKING, Any
+
+from fishpipe.report.prose import because, money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fishpipe.graph.steps import ClipStep
+    from fishpipe.plan import Collect, Held, Plan, Snapshot, Speak
+
+
+def explain_data(
+    address: str, step: ClipStep, snapshot: Snapshot, plan: Plan, receipts: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Everything that decides over one clip, as plain data."""
+    key = step.fingerprint
+    actions: list[Speak | Collect | Held] = [*plan.clips, *plan.collect, *plan.held]
+    reason = next((action.reason for action in actions if action.step.fingerprint == key), None)
+    row = snapshot.calls.get(key)
+    return {
+        "address": address,
+        "place": next(str(use.span) for use in step.uses if use.address == address),
+        "shared_with": [use.address for use in step.uses if use.address != address],
+        "fingerprint": key,
+        "record": step.record,
+        "bytes": step.bytes,
+        "state": row.state if row else "stored" if key in snapshot.clips else "never asked for",
+        "error": row.error if row else None,
+        "clip": snapshot.clips.get(key),
+        "would_be": because(reason) if reason else "reused",
+        "receipts": list(receipts),
+    }
+
+
+def explain_text(data: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [
+        f"{data['place']}: {data['address']}: {data['would_be']}",
+        f"fingerprint {data['fingerprint']}",
+        f"state {data['state']}{(data['error'] and ': ' + data['error']) or ''}",
+    ]
+    if data["clip"]:
+        lines.append(f"clip sha256 {data['clip']}")
+    if data["shared_with"]:
+        lines.append(f"shared with {', '.join(data['shared_with'])}")
+    lines.append(json.dumps(data["record"], ensure_ascii=False, indent=2, sort_keys=True))
+    for receipt in data["receipts"]:
+        when = datetime.datetime.fromtimestamp(receipt["at"], datetime.UTC).isoformat(" ", "seconds")
+        lines.append(f"paid {when} {money(receipt['usd'])} task {receipt['task_id'] or '-'} as {receipt['address']}")
+    return "\n".join(lines)

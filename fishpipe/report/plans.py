@@ -1,0 +1,113 @@
+"""A plan → text, or JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fishpipe.graph.steps import ClipStep, VoiceStep
+from fishpipe.report.prose import because, cost_words, count, money, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fishpipe.plan import Plan, Reason
+
+_MOST: Final = 30
+
+
+def plan_text(plan: Plan, *, whole: bool = False, free: bool = False) -> str:
+    """What a build would do: a line an action with its place, its cost and its reason, and the sum."""
+    if plan.is_empty:
+        return f"Nothing to do. {count(plan.reused, 'clip')} up to date."
+    lines = list(_calls(plan))
+    if not whole and len(lines) > _MOST:
+        lines = [*lines[:_MOST], f"… and {len(lines) - _MOST:,} more (all: -v)"]
+    lines += [f"stitch {stitch.step.output.shown}: {because(stitch.reason)}" for stitch in plan.stitches]
+    return "\n".join([*lines, _sum(plan, free=free)])
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan as plain data."""
+    paid = [
+        {
+            "action": "create_voice" if isinstance(action.step, VoiceStep) else "speak",
+            **_step(action.step),
+            "reason": _reason(action.reason),
+            "bytes": action.cost.bytes,
+            "usd": action.cost.usd,
+            "unpriced": action.cost.unpriced,
+        }
+        for action in plan.paid
+    ]
+    free = [
+        {"action": name, **_step(action.step), "reason": _reason(action.reason), "bytes": 0, "usd": 0.0}
+        for name, actions in (("collect", plan.collect), ("held", plan.held))
+        for action in actions
+    ]
+    outputs = [
+        {"action": "stitch", "output": stitch.step.output.shown, "reason": _reason(stitch.reason)}
+        for stitch in plan.stitches
+    ]
+    return {
+        "calls": len(plan.paid),
+        "bytes": plan.cost.bytes,
+        "usd": plan.cost.usd,
+        "unpriced": plan.cost.unpriced,
+        "reused": plan.reused,
+        "actions": [*paid, *free, *outputs],
+        "up_to_date": [step.output.shown for step in plan.fresh],
+    }
+
+
+def _calls(plan: Plan) -> Iterator[str]:
+    for action in plan.voices:
+        step = action.step
+        price = money(action.cost.usd, action.cost.unpriced)
+        yield f"{step.span}: create voice {step.name}: {price}: {because(action.reason)}"
+    for speak in plan.clips:
+        why = f"{because(speak.reason)}{_words(speak.step, speak.reason)}"
+        yield f"{_where(speak.step)}: {money(speak.cost.usd)}: {why}"
+    for collect in plan.collect:
+        yield f"{_where(collect.step)}: collect: {because(collect.reason)}"
+    for held in plan.held:
+        yield f"{_where(held.step)}: held: {because(held.reason)}"
+
+
+def _where(step: ClipStep | VoiceStep) -> str:
+    if isinstance(step, VoiceStep):
+        return f"{step.span}: voice {step.name}"
+    use = step.uses[0]
+    more = f" (and {len(step.uses) - 1} more)" if len(step.uses) > 1 else ""
+    return f"{use.span.file}:{use.span.line}: {use.address}{more}"
+
+
+def _words(step: ClipStep, reason: Reason) -> str:
+    return f': "{short(step.text)}"' if reason.code == "new" else ""
+
+
+def _sum(plan: Plan, *, free: bool) -> str:
+    cost = plan.cost
+    parts = [cost_words(len(plan.paid), cost) if plan.paid else "0 calls, nothing to pay"]
+    if plan.paid:
+        parts.append("sandbox: free" if free else "an estimate")
+    if plan.collect:
+        parts.append(f"{len(plan.collect)} to collect")
+    if plan.held:
+        parts.append(f"{len(plan.held)} held")
+    parts.append(f"{count(plan.reused, 'clip')} reused")
+    return "; ".join(parts)
+
+
+def _step(step: ClipStep | VoiceStep) -> dict[str, Any]:
+    if isinstance(step, VoiceStep):
+        return {"voice": step.name, "place": str(step.span), "fingerprint": step.fingerprint}
+    return {
+        "segments": [{"address": use.address, "place": str(use.span)} for use in step.uses],
+        "text": step.text,
+        "fingerprint": step.fingerprint,
+    }
+
+
+def _reason(reason: Reason) -> dict[str, str]:
+    data = {"code": reason.code, "what": reason.what, "before": reason.before, "after": reason.after}
+    return {name: value for name, value in data.items() if value} | {"text": because(reason)}

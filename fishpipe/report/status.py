@@ -1,0 +1,120 @@
+"""What is built, stale, in doubt and failed; where each segment lies; what was spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fishpipe.report.prose import because, clock, count, money, short
+
+if TYPE_CHECKING:
+    from fishpipe.graph.steps import Graph, OutputStep
+    from fishpipe.plan import OutputRow, Plan, Reason, Snapshot
+
+
+def status_data(graph: Graph, snapshot: Snapshot, plan: Plan, spent: float) -> dict[str, Any]:
+    """The state of a project as plain data; starts and ends in samples of the output and in seconds."""
+    stale = {str(stitch.step.output.path): stitch.reason for stitch in plan.stitches}
+    return {
+        "outputs": [_output(step, snapshot, stale.get(str(step.output.path))) for step in graph.outputs],
+        "clips": _clips(graph, snapshot),
+        "voices": _voices(graph, snapshot),
+        "to_pay": {
+            "calls": len(plan.paid),
+            "bytes": plan.cost.bytes,
+            "usd": plan.cost.usd,
+            "unpriced": plan.cost.unpriced,
+        },
+        "spent_usd": spent,
+        "spent_month_usd": snapshot.spent_month,
+    }
+
+
+def status_text(data: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = []
+    for output in data["outputs"]:
+        length = f"  {clock(output['seconds'])}" if output["seconds"] is not None else ""
+        lines.append(f"{output['path']}  {output['state']}{length}{output['why'] and ': ' + output['why']}")
+    clips = data["clips"]
+    parts = [
+        f"{number:,} {name.replace('_', ' ')}" for name, number in clips.items() if isinstance(number, int) and number
+    ]
+    lines.append(f"clips: {', '.join(parts) or 'none'}")
+    for item in clips["problems"]:
+        error = f": {short(item['error'], 100)}" if item["error"] else ""
+        lines += [f"  {item['place']}: {item['address']}: {item['state']}{error}"]
+    for voice in data["voices"]:
+        consent = f"; consent: {short(voice['consent'], 80)}" if voice["consent"] else ""
+        lines.append(f"voice {voice['name']}: {voice['state']}{voice['id'] and ' ' + voice['id']}{consent}")
+    to_pay = data["to_pay"]
+    if to_pay["calls"]:
+        lines.append(
+            f"to pay: {count(to_pay['calls'], 'call')}, {money(to_pay['usd'], to_pay['unpriced'])} (why: fishpipe plan)"
+        )
+    lines.append(f"spent: {money(data['spent_usd'])} in all, {money(data['spent_month_usd'])} this month (estimates)")
+    return "\n".join(lines)
+
+
+def _output(step: OutputStep, snapshot: Snapshot, reason: Reason | None) -> dict[str, Any]:
+    row = snapshot.outputs.get(str(step.output.path))
+    there = snapshot.files.get(str(step.output.path)) != "absent"
+    state = "up to date" if reason is None else "stale" if row and there else "missing"
+    # The places on record are those of the items as they were stitched: of use only while nothing has changed.
+    valid = row is not None and reason is None
+    return {
+        "path": step.output.shown,
+        "script": step.script,
+        "state": state,
+        "why": because(reason) if reason else "",
+        "seconds": row.length / row.rate if row and there else None,
+        "samples": row.length if row and there else None,
+        "sample_rate": step.output.sample_rate,
+        "segments": [_segment(step, number, row if valid else None) for number in range(len(step.items))],
+    }
+
+
+def _segment(step: OutputStep, number: int, row: OutputRow | None) -> dict[str, Any]:
+    item = step.items[number]
+    kind = "text" if item.clip else "audio" if item.asset else "pause"
+    data: dict[str, Any] = {"address": item.address, "place": str(item.span), "kind": kind}
+    for name in ("chapter", "caption", "text"):
+        if getattr(item, name) is not None:
+            data[name] = getattr(item, name)
+    if row is not None:
+        start, end = row.places[number]
+        data |= {"start": start, "end": end, "start_seconds": start / row.rate, "end_seconds": end / row.rate}
+    return data
+
+
+def _clips(graph: Graph, snapshot: Snapshot) -> dict[str, Any]:
+    counts = {"stored": 0, "to_speak": 0, "to_collect": 0, "in_doubt": 0, "failed": 0}
+    problems = []
+    for key, step in graph.clips.items():
+        row = snapshot.calls.get(key)
+        state = row.state if row else None
+        if key in snapshot.clips:
+            counts["stored"] += 1
+            continue
+        group = {
+            "submitted": "to_collect", "answered": "to_collect", "fetched": "to_collect",
+            "intended": "in_doubt", "lost": "in_doubt", "failed": "failed",
+        }.get(state or "", "to_speak")  # fmt: skip
+        counts[group] += 1
+        if row is not None and (group in ("in_doubt", "failed") or row.error):
+            use = step.uses[0]
+            shown = group.replace("_", " ")
+            problems.append({"address": use.address, "place": str(use.span), "state": shown, "error": row.error or ""})
+    return {**counts, "problems": problems}
+
+
+def _voices(graph: Graph, snapshot: Snapshot) -> list[dict[str, Any]]:
+    voices = []
+    for key, step in graph.voices.items():
+        row = snapshot.calls.get(key)
+        state = {None: "to create", "intended": "in doubt"}.get(row.state if row else None, row.state if row else "")
+        voices.append(
+            {"name": step.name, "state": state, "id": (row.voice_id or "") if row else "", "consent": step.consent}
+        )
+    for voice_id, voice in graph.existing.items():
+        voices.append({"name": voice.name, "state": "existing", "id": voice_id, "consent": voice.consent})
+    return voices

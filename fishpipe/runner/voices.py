@@ -1,0 +1,144 @@
+"""The life of a voice: intended → created → trained; one in doubt is looked up before it is paid for again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import CallFailed, CallInDoubt, CallRefused, ServiceError, TransientError
+from fishpipe.plan import Collect, CreateVoice
+from fishpipe.ports import CallRetried, Receipt, VoiceInfo, VoiceReady
+from fishpipe.runner.retry import delay, patiently
+
+if TYPE_CHECKING:
+    from fishpipe.graph.fingerprints import Fingerprint
+    from fishpipe.graph.steps import VoiceStep
+    from fishpipe.manifest.model import Voice
+    from fishpipe.plan import CallRow, Cost
+    from fishpipe.ports import RunContext
+    from fishpipe.runner.spending import Spending
+    from fishpipe.runner.window import Window
+
+# The service's clock and ours may differ by this much, in seconds.
+CLOCK_SLACK = 300.0
+
+
+class Voices:
+    """Makes voices ready for one run. `pay_doubt`: a voice in doubt that is not found is paid for again."""
+
+    def __init__(self, context: RunContext, window: Window, spending: Spending, *, pay_doubt: bool) -> None:
+        self._context, self._window, self._spending = context, window, spending
+        self._store, self._clock, self._limits = context.store, context.clock, context.limits
+        self._pay_doubt = pay_doubt
+
+    async def ready(self, action: CreateVoice | Collect, step: VoiceStep) -> str:
+        """The id of a voice that can speak. Raises ServiceError."""
+        row = self._store.row(step.fingerprint)
+        if row is not None and row.voice_id and row.state in ("created", "trained"):
+            return await self._train(step, row.voice_id, paid=False)
+        found = await self._look_up(step, row) if row is not None and row.state in ("intended", "submitted") else None
+        if found is not None:
+            self._store.move(step.fingerprint, "created", voice_id=found.id, charged="yes", error=None)
+            return await self._train(step, found.id, paid=False, adopted=True)
+        if isinstance(action, Collect) or (action.reason.code == "in doubt" and not self._pay_doubt):
+            raise CallInDoubt("its creation may have been charged, and it was not found at the service")
+        info = await self._create(step, action.cost)
+        return await self._train(step, info.id, paid=True)
+
+    async def check_existing(self, voice: Voice, voice_id: str) -> str:
+        """A voice by id, checked before anything is paid. Raises CallRefused with what is wrong."""
+        try:
+            info = await patiently(lambda: self._context.speech.voice(voice_id), self._limits, self._clock)
+        except CallRefused as error:
+            message = f'voice "{voice.name}" ({voice_id}) is not at the service: {error.message}'
+            raise CallRefused(message, error.code, error.status, error.trace_id) from error
+        if info.type != "tts" or info.state != "trained":
+            raise CallRefused(f'voice "{voice.name}" ({voice_id}) cannot speak: it is {info.type}, {info.state}')
+        return voice_id
+
+    async def _look_up(self, step: VoiceStep, row: CallRow) -> VoiceInfo | None:
+        """The one voice of that title made since the request left; several, or none, settle nothing."""
+        voices = await patiently(lambda: self._context.speech.find_voices(step.title), self._limits, self._clock)
+        since = row.updated - CLOCK_SLACK
+        taken = self._taken()
+        made = [v for v in voices if v.created is not None and v.created >= since and v.id not in taken]
+        return made[0] if len(made) == 1 else None
+
+    def _taken(self) -> set[str]:
+        rows = self._context.snapshot.calls.values()
+        return {row.voice_id for row in rows if row.voice_id is not None}
+
+    async def _create(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
+        await self._window.enter()
+        try:
+            return await self._create_patiently(step, cost)
+        finally:
+            self._window.leave()
+
+    async def _create_patiently(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
+        attempt = 1
+        while True:
+            self._spending.check_open()
+            self._store.intend(step, f"voices.{step.name}")
+            try:
+                info = await self._context.speech.create_voice(step)
+            except TransientError as error:
+                self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
+                if attempt >= self._limits.attempts:
+                    raise
+                wait = delay(attempt, error, self._limits, self._clock)
+                if error.status == 429:
+                    self._window.limited(wait)
+                address = f"voices.{step.name}"
+                self._context.reporter.tell(CallRetried(address=address, error=error, delay=wait, attempt=attempt))
+                await self._clock.sleep(wait)
+                attempt += 1
+            except CallInDoubt as error:
+                self._store.note(step.fingerprint, str(error), "unknown")
+                raise
+            except CallFailed as error:
+                self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
+                raise
+            except ServiceError as error:
+                self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
+                raise
+            else:
+                self._created(step, info, cost)
+                return info
+
+    def _created(self, step: VoiceStep, info: VoiceInfo, cost: Cost) -> None:
+        receipt = Receipt(
+            fingerprint=step.fingerprint,
+            address=f"voices.{step.name}",
+            kind="voice",
+            task_id=info.task_id,
+            trace_id=info.trace_id,
+            usd=None if cost.unpriced else cost.usd,
+        )
+        changes = {"voice_id": info.id, "task_id": info.task_id, "trace_id": info.trace_id, "charged": "yes"}
+        self._store.move(step.fingerprint, "created", receipt=receipt, error=None, **changes)
+        self._spending.paid(cost)
+
+    async def _train(self, step: VoiceStep, voice_id: str, *, paid: bool, adopted: bool = False) -> str:
+        """Ask until the voice is trained."""
+        started, pause = self._clock.now(), self._limits.poll_first
+        while True:
+            info = await patiently(lambda: self._context.speech.voice(voice_id), self._limits, self._clock)
+            if info.state == "failed":
+                message = f'the service could not make voice "{step.name}" ({voice_id}) of its sample {step.sample_url}'
+                self._store.move(step.fingerprint, "failed", error=message, charged="yes")
+                raise CallFailed(message)
+            if info.state == "trained":
+                break
+            if self._clock.now() - started > self._limits.training_deadline:
+                raise TransientError(f'voice "{step.name}" ({voice_id}) is still {info.state}; build again to go on')
+            await self._clock.sleep(pause)
+            pause = min(pause * 1.5, self._limits.poll_longest)
+        self._store.move(step.fingerprint, "trained", error=None)
+        self._context.reporter.tell(VoiceReady(name=step.name, voice_id=voice_id, paid=paid, adopted=adopted))
+        return voice_id
+
+
+def known_ids(context: RunContext) -> dict[Fingerprint, str]:
+    """The voices that can speak already, by fingerprint."""
+    rows = context.snapshot.calls.items()
+    return {key: row.voice_id for key, row in rows if row.state == "trained" and row.voice_id}

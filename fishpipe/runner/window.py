@@ -1,0 +1,62 @@
+"""How many calls may be in flight: halved by a rate limit, opened again one success at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fishpipe.ports import Clock
+
+
+class Window:
+    """At most `limit` holders at once, first come first served; a pause holds all newcomers back."""
+
+    def __init__(self, limit: int, clock: Clock) -> None:
+        self._most = limit
+        self._limit = float(limit)
+        self._held = 0
+        self._clock = clock
+        self._resume_at = 0.0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many may be in flight now."""
+        return max(1, int(self._limit))
+
+    async def enter(self) -> None:
+        """Take a place; give it back with `leave`."""
+        while self._held >= self.limit:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            await turn
+        self._held += 1
+        try:
+            while (wait := self._resume_at - self._clock.now()) > 0:
+                await self._clock.sleep(wait)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._held -= 1
+        free = self.limit - self._held
+        while self._queue and free > 0:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    def succeeded(self) -> None:
+        """A call went through: open by one place in each full round."""
+        self._limit = min(float(self._most), self._limit + 1 / self.limit)
+
+    def limited(self, wait: float) -> None:
+        """The service says that we are too fast: halve (once a pause), and hold back for `wait` seconds."""
+        now = self._clock.now()
+        if now >= self._resume_at:
+            self._limit = max(1.0, self._limit / 2)
+        self._resume_at = max(self._resume_at, now + wait)

@@ -1,0 +1,53 @@
+"""A billed request → the bytes of its audio: mp3 at the bitrate asked for, or raw PCM."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any, Final
+
+import numpy as np
+
+from fishpipe.audio.carrier import segment
+from fishpipe.audio.edit import Cut, render
+from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.manifest.model import Edits, Micros
+from fishpipe.sandbox.engine import RATE, speak
+
+_AS_IS: Final = Edits(gap=Micros(0), trim="off")
+
+
+def render_audio(kind: str, request: dict[str, Any], digest: str, take: int) -> bytes:
+    """The audio of a call; the same for the same request and take."""
+    prosody = request.get("prosody") or {}
+    text = request["text"] if kind == "tts" else request["prompt"]
+    sound = speak(
+        text,
+        _voice(request),
+        speed=float(prosody.get("speed", 1.0)),
+        volume=float(prosody.get("volume", 0.0)),
+        seed=f"{digest} {take}".encode(),
+    )
+    data = np.rint(sound * 32767).astype("<i2").tobytes()
+    rate = int(request.get("sample_rate") or 44100)
+    whole = render(segment(data, RATE, 1), Cut(0, len(sound), RATE), _AS_IS, rate, 1, None)
+    if request.get("format") == "pcm":
+        return bytes(whole.raw_data)
+    file = io.BytesIO()
+    writer = Mp3Writer(file, rate, 1, _bitrate(int(request.get("mp3_bitrate") or 128), rate))
+    writer.write(whole.raw_data)
+    writer.close()
+    return file.getvalue()
+
+
+def _voice(request: dict[str, Any]) -> str:
+    reference = request.get("reference_id") or request.get("voice_id") or ""
+    if isinstance(reference, list):
+        reference = reference[0] if reference else ""
+    references = request.get("references")
+    return hashlib.sha256(json.dumps(references).encode()).hexdigest() if references else str(reference)
+
+
+def _bitrate(kbps: int, rate: int) -> int:
+    return min(kbps, 160) if rate < 32000 else kbps

@@ -1,0 +1,235 @@
+"""The ledger: each paid call and what became of it, in SQLite.
+
+A row is committed before and after each effect, with `synchronous=FULL`, so that a kill or a power cut at
+any moment leaves a state that the next build continues from. Receipts stand apart and are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from fishpipe.errors import StoreError
+from fishpipe.graph.fingerprints import Digest, Fingerprint
+from fishpipe.plan import CallRow, OutputRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from fishpipe.plan import Charged, State
+    from fishpipe.ports import Receipt
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE calls (
+        fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL,
+        address TEXT, task_id TEXT, trace_id TEXT, url TEXT, voice_id TEXT, digest TEXT, size INTEGER,
+        charged TEXT NOT NULL DEFAULT 'no', error TEXT, consent TEXT, created REAL NOT NULL, updated REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE receipts (
+        number INTEGER PRIMARY KEY, at REAL NOT NULL, fingerprint TEXT NOT NULL, kind TEXT NOT NULL,
+        address TEXT NOT NULL, task_id TEXT, trace_id TEXT, url TEXT, bytes INTEGER NOT NULL, usd REAL
+    ) STRICT;
+    CREATE TABLE lines (script TEXT PRIMARY KEY, lines TEXT NOT NULL) STRICT;
+    CREATE TABLE outputs (
+        path TEXT PRIMARY KEY, recipe TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+        mtime INTEGER NOT NULL, rate INTEGER NOT NULL, length INTEGER NOT NULL, places TEXT NOT NULL, made REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE sounds (key TEXT PRIMARY KEY, sound TEXT NOT NULL) STRICT;
+    """,
+)
+_COLUMNS: Final = (
+    "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address, updated"
+)
+_CHANGEABLE: Final = frozenset({"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error"})
+
+
+class Ledger:
+    """An open ledger. `now` gives Unix seconds."""
+
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+        self._db = connection
+        self._now = now
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One commit; threads take turns, so that none writes into another's transaction."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @classmethod
+    def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
+        """Open for writing, creating or migrating it. Raises StoreError."""
+        try:
+            db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(_MIGRATIONS):
+                raise StoreError(
+                    f"{path} was written by a newer fishpipe (version {version}); upgrade: pip install -U fishpipe"
+                )
+            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+                db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+        return cls(db, now)
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path, now: Callable[[], float]) -> Iterator[Ledger | None]:
+        """Open for reading only, writing nothing beside it; None where there is no ledger."""
+        if not path.exists():
+            yield None
+            return
+        wal = path.with_name(path.name + "-wal")
+        mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as db:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                yield cls(db, now) if version else None
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        """Close it, folding the log into the file."""
+        self._db.close()
+
+    def calls(self) -> dict[Fingerprint, CallRow]:
+        """All calls."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls")  # noqa: S608  (a constant)
+        return {row[0]: _row(row) for row in rows}
+
+    def row(self, key: Fingerprint) -> CallRow | None:
+        """One call."""
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM calls WHERE fingerprint = ?", (key,)).fetchone()  # noqa: S608
+        return _row(found) if found else None
+
+    def sizes(self) -> dict[Fingerprint, int]:
+        """Bytes of each stored clip."""
+        return dict(self._db.execute("SELECT fingerprint, size FROM calls WHERE size IS NOT NULL"))
+
+    def intend(self, key: Fingerprint, kind: str, record: Mapping[str, Any], address: str, consent: str | None) -> None:
+        """A request is about to leave; from here until its answer is read it is in doubt."""
+        now = self._now()
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO calls (fingerprint, kind, state, record, address, consent, charged, created, updated)"
+                " VALUES (?, ?, 'intended', ?, ?, ?, 'unknown', ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
+                " state = 'intended', address = excluded.address, charged = 'unknown', error = NULL, task_id = NULL,"
+                " url = NULL, digest = NULL, size = NULL, updated = excluded.updated",
+                (key, kind, json.dumps(record, ensure_ascii=False), address, consent, now, now),
+            )
+
+    def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
+        """Change a call's state, and add its receipt, in one transaction."""
+        if not changes.keys() <= _CHANGEABLE:
+            raise ValueError(f"unknown columns: {sorted(changes.keys() - _CHANGEABLE)}")
+        columns = "".join(f", {name} = ?" for name in changes)
+        with self._transaction() as db:
+            db.execute(
+                f"UPDATE calls SET state = ?, updated = ?{columns} WHERE fingerprint = ?",  # noqa: S608  (names checked)
+                (state, self._now(), *changes.values(), key),
+            )
+            if receipt is not None:
+                self._add(receipt)
+
+    def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
+        """Write an error beside a call, its state unchanged."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE calls SET error = ?, charged = coalesce(?, charged), updated = ? WHERE fingerprint = ?",
+                (error, charged, self._now(), key),
+            )
+
+    def adopt(self, key: Fingerprint, record: Mapping[str, Any], address: str, digest: Digest, size: int) -> None:
+        """A clip lies in the folder that the ledger does not have as stored."""
+        now = self._now()
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO calls (fingerprint, kind, state, record, address, digest, size, created, updated)"
+                " VALUES (?, 'clip', 'stored', ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
+                " state = 'stored', digest = excluded.digest, size = excluded.size, error = NULL,"
+                " updated = excluded.updated",
+                (key, json.dumps(record, ensure_ascii=False), address, digest, size, now, now),
+            )
+
+    def _add(self, receipt: Receipt) -> None:
+        self._db.execute(
+            "INSERT INTO receipts (at, fingerprint, kind, address, task_id, trace_id, url, bytes, usd)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._now(), receipt.fingerprint, receipt.kind, receipt.address, receipt.task_id,
+                receipt.trace_id, receipt.url, receipt.bytes, receipt.usd,
+            ),
+        )  # fmt: skip
+
+    def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
+        """What was paid, oldest first; of one call, or of all."""
+        names = ("at", "fingerprint", "kind", "address", "task_id", "trace_id", "url", "bytes", "usd")
+        rows = self._db.execute(
+            f"SELECT {', '.join(names)} FROM receipts WHERE ?1 IS NULL OR fingerprint = ?1 ORDER BY number",  # noqa: S608
+            (key,),
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def spent(self, since: float = 0.0) -> float:
+        """USD (estimated) of the receipts since a moment, in Unix seconds."""
+        return float(self._db.execute("SELECT total(usd) FROM receipts WHERE at >= ?", (since,)).fetchone()[0])
+
+    def lines(self) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
+        """The spoken segments of each script as last built."""
+        rows = self._db.execute("SELECT script, lines FROM lines")
+        return {script: tuple((address, key) for address, key in json.loads(lines)) for script, lines in rows}
+
+    def built(self, lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]]) -> None:
+        """Remember the spoken segments of scripts that are whole."""
+        rows = [(script, json.dumps(pairs)) for script, pairs in lines.items()]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO lines (script, lines) VALUES (?, ?)", rows)
+
+    def outputs(self) -> dict[str, tuple[OutputRow, int, int]]:
+        """Each output as last made, with its file's size and mtime (ns)."""
+        rows = self._db.execute("SELECT path, recipe, digest, rate, length, places, size, mtime FROM outputs")
+        return {row[0]: (_output(row), row[6], row[7]) for row in rows}
+
+    def stitched(self, path: str, row: OutputRow, size: int, mtime: int) -> None:
+        """An output was made."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO outputs (path, recipe, digest, size, mtime, rate, length, places, made)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (path, row.recipe, row.digest, size, mtime, row.rate, row.length, json.dumps(row.places), self._now()),
+            )
+
+    def sound(self, key: str) -> str | None:
+        """A cached measurement of a sound."""
+        found = self._db.execute("SELECT sound FROM sounds WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def remember_sounds(self, sounds: Mapping[str, str]) -> None:
+        """Cache measurements."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO sounds (key, sound) VALUES (?, ?)", list(sounds.items()))
+
+
+def _row(row: tuple[Any, ...]) -> CallRow:
+    names = _COLUMNS.split(", ")
+    values = dict(zip(names, row, strict=True))
+    return CallRow(**{**values, "record": json.loads(values["record"])})
+
+
+def _output(row: tuple[Any, ...]) -> OutputRow:
+    places = tuple((start, end) for start, end in json.loads(row[5]))
+    return OutputRow(recipe=row[1], digest=Digest(row[2]), rate=row[3], length=row[4], places=places)

@@ -1,0 +1,182 @@
+"""The ledger, the clips and the outputs' files together: the runner's Store, and the plan's Snapshot.
+
+The order of effects for a clip: row, request, row, ``parts/FINGERPRINT``, checks, fsync, row with the digest,
+rename, fsync of the folder, row. Whatever step a kill falls on, the next build goes on from the row.
+"""
+
+from __future__ import annotations
+
+import datetime
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from fishpipe.graph.fingerprints import Digest, Fingerprint
+from fishpipe.graph.steps import ClipStep, VoiceStep
+from fishpipe.plan import AssetInfo, CallRow, Snapshot
+from fishpipe.store.clips import clip_path, scan
+from fishpipe.store.durable import digest_of, flush, rename
+from fishpipe.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from fishpipe.graph.steps import Graph
+    from fishpipe.plan import Charged, OutputRow, State
+    from fishpipe.ports import Receipt
+    from fishpipe.store.layout import Layout
+
+
+class ProjectStore:
+    """An open project; made with `opened`, or `reading` for verbs that write nothing."""
+
+    def __init__(self, layout: Layout, ledger: Ledger | None, now: Callable[[], float]) -> None:
+        self.layout = layout
+        self._ledger = ledger
+        self._now = now
+
+    @classmethod
+    @contextmanager
+    def opened(cls, layout: Layout, now: Callable[[], float]) -> Iterator[ProjectStore]:
+        """Open for writing; the folders are there. Raises StoreError."""
+        ledger = Ledger.open(layout.ledger, now)
+        try:
+            yield cls(layout, ledger, now)
+        finally:
+            ledger.close()
+
+    @classmethod
+    @contextmanager
+    def reading(cls, layout: Layout, now: Callable[[], float]) -> Iterator[ProjectStore]:
+        """Open without writing a byte. Raises StoreError."""
+        with Ledger.reading(layout.ledger, now) as ledger:
+            yield cls(layout, ledger, now)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, which is there where something is written."""
+        if self._ledger is None:
+            raise RuntimeError("the project is open for reading, and has no ledger")
+        return self._ledger
+
+    def snapshot(self, graph: Graph, assets: Mapping[str, AssetInfo], tools: str) -> Snapshot:
+        """The world as a plan of `graph` sees it."""
+        ledger = self._ledger
+        calls = ledger.calls() if ledger else {}
+        outputs = ledger.outputs() if ledger else {}
+        paths = {str(step.output.path): step.output.path for step in graph.outputs}
+        made = {key: outputs[key] for key in paths if key in outputs}
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
+        month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+        return Snapshot(
+            calls=calls,
+            clips=self._clips(calls, ledger.sizes() if ledger else {}),
+            lines=ledger.lines() if ledger else {},
+            outputs={key: row for key, (row, _, _) in made.items()},
+            files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
+            assets=assets,
+            spent_month=ledger.spent(month) if ledger else 0.0,
+            tools=tools,
+        )
+
+    def _clips(
+        self, calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int]
+    ) -> dict[Fingerprint, Digest]:
+        """The clips that are here and whole; the ledger's digest wins, a file without a row counts by its name."""
+        found: dict[Fingerprint, Digest] = {}
+        for key, digest, size in scan(self.layout.clips):
+            row = calls.get(key)
+            recorded = row.digest if row else None
+            damaged = size == 0 or (recorded == digest and sizes.get(key, size) != size)
+            if not damaged and recorded in (None, digest):
+                found.setdefault(key, digest)
+        return found
+
+    def adopt(self, graph: Graph, snapshot: Snapshot) -> int:
+        """Write rows for clips that lie in the folder and are not known as stored; returns how many."""
+        count = 0
+        for key, step in graph.clips.items():
+            row = snapshot.calls.get(key)
+            if key in snapshot.clips and (row is None or row.state != "stored"):
+                digest = snapshot.clips[key]
+                size = clip_path(self.layout.clips, key, digest, step.format).stat().st_size
+                self.ledger.adopt(key, step.record, step.uses[0].address, digest, size)
+                count += 1
+        return count
+
+    def spent(self) -> float:
+        """USD (estimated) of all receipts."""
+        return self._ledger.spent() if self._ledger else 0.0
+
+    def receipts(self, key: Fingerprint) -> list[dict[str, Any]]:
+        """What was paid for one call."""
+        return self._ledger.receipts(key) if self._ledger else []
+
+    def row(self, key: Fingerprint) -> CallRow | None:
+        """What is known of a call."""
+        return self.ledger.row(key)
+
+    def intend(self, step: ClipStep | VoiceStep, address: str) -> None:
+        """A request is about to leave."""
+        kind = "voice" if isinstance(step, VoiceStep) else "clip"
+        consent = step.consent if isinstance(step, VoiceStep) else None
+        self.ledger.intend(step.fingerprint, kind, step.record, address, consent)
+
+    def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
+        """The call is in another state."""
+        self.ledger.move(key, state, receipt=receipt, **changes)
+
+    def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
+        """Write an error beside a call's state."""
+        self.ledger.note(key, error, charged)
+
+    def part(self, key: Fingerprint) -> Path:
+        """Where a download may be written."""
+        return self.layout.parts / key
+
+    def digest(self, part: Path) -> Digest:
+        """sha256 of a file's bytes."""
+        return Digest(digest_of(part))
+
+    def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
+        """The file of a clip."""
+        return clip_path(self.layout.clips, key, digest, suffix)
+
+    def keep(self, step: ClipStep, part: Path) -> Digest:
+        """Take a checked part into the clips: fsync, row, rename, fsync of the folder, row."""
+        flush(part)
+        key, digest, size = step.fingerprint, Digest(digest_of(part)), part.stat().st_size
+        self.ledger.move(key, "fetched", digest=digest, size=size, error=None)
+        target = self.clip(key, digest, step.format)
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o700)
+            flush(target.parent.parent)
+        rename(part, target)
+        self.ledger.move(key, "stored")
+        return digest
+
+    def recall(self, key: str) -> str | None:
+        """A remembered measurement of a sound."""
+        return self.ledger.sound(key)
+
+    def remember(self, values: Mapping[str, str]) -> None:
+        """Keep measurements of sounds."""
+        self.ledger.remember_sounds(values)
+
+    def stitched(self, path: Path, row: OutputRow) -> None:
+        """An output was made; its file's size and time are kept, so that an edit of it is seen."""
+        stat = path.stat()
+        self.ledger.stitched(str(path), row, stat.st_size, stat.st_mtime_ns)
+
+
+def _file_state(path: Path, made: tuple[OutputRow, int, int] | None) -> Literal["absent", "intact", "edited"]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "absent"
+    if made is None:
+        return "edited"
+    row, size, mtime = made
+    if stat.st_size != size:
+        return "edited"
+    return "intact" if stat.st_mtime_ns == mtime or digest_of(path) == row.digest else "edited"

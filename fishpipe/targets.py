@@ -1,0 +1,80 @@
+"""Targets → which scripts, outputs and clips are meant. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.errors import UsageError, did_you_mean
+from fishpipe.graph.build import build_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fishpipe.graph.steps import Graph, Realm
+    from fishpipe.manifest.model import Manifest, Output, Segment
+
+_PLACE: Final = re.compile(r"(.+):(\d+)(?::\d+)?")
+
+
+def select(manifest: Manifest, realm: Realm, targets: Sequence[str]) -> Graph:
+    """The graph of the targets: scripts, output paths, segment addresses or places; all outputs for none.
+
+    Raises UsageError for a target that is nothing of these.
+    """
+    if not targets:
+        return build_graph(manifest, realm)
+    scripts: dict[str, None] = {}
+    outputs: set[str] = set()
+    addresses: set[str] = set()
+    for target in targets:
+        if target in manifest.scripts:
+            scripts[target] = None
+            outputs |= {str(output.path) for output in manifest.scripts[target].outputs}
+        elif found := _output(manifest, target):
+            scripts[found[0]] = None
+            outputs.add(str(found[1].path))
+        else:
+            segment = find_segment(manifest, target)
+            scripts[segment.address.partition("/")[0]] = None
+            addresses.add(segment.address)
+    graph = build_graph(manifest, realm, list(scripts))
+    steps = tuple(step for step in graph.outputs if str(step.output.path) in outputs)
+    whole = {name for name in scripts if name in targets}
+    wanted = {item.clip for step in steps for item in step.items if item.clip}
+    clips = {
+        key: step
+        for key, step in graph.clips.items()
+        if key in wanted or any(use.address in addresses or use.script in whole for use in step.uses)
+    }
+    voices = {key: step for key, step in graph.voices.items() if any(c.speaker.created == key for c in clips.values())}
+    return replace(graph, outputs=steps, clips=clips, voices=voices)
+
+
+def find_segment(manifest: Manifest, target: str) -> Segment:
+    """The segment of an address (``episode-1/opening``) or a place (``fishpipe.yaml:42``). Raises UsageError."""
+    segments = {s.address: s for script in manifest.scripts.values() for s in script.segments}
+    if target in segments:
+        return segments[target]
+    place = _PLACE.fullmatch(target)
+    if place:
+        name, line = PurePath(place[1]).name, int(place[2])
+        before = [s for s in segments.values() if PurePath(s.span.file).name == name and s.span.line <= line]
+        if before:
+            return max(before, key=lambda segment: segment.span.line)
+    known = [*manifest.scripts, *segments, *(o.shown for s in manifest.scripts.values() for o in s.outputs)]
+    hint = (
+        did_you_mean(target, known)
+        or "expected a script, an output, an address (episode-1/0007) or a place (fishpipe.yaml:42)"
+    )
+    raise UsageError(f'no target "{target}"; {hint}')
+
+
+def _output(manifest: Manifest, target: str) -> tuple[str, Output] | None:
+    for name, script in manifest.scripts.items():
+        for output in script.outputs:
+            if target == output.shown or PurePath(target) == PurePath(str(output.path)):
+                return name, output
+    return None
