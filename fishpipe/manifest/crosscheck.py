@@ -89,7 +89,9 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
 def _place(output: Output, root: Path, *, allow_outside: bool) -> Iterator[Problem]:
     state = (root / ".fishpipe").resolve()
     if not allow_outside and not _inside(output.path, root):
-        yield Problem(output.span, f"output {output.shown} is outside of the project", "or use --allow-outside")
+        yield Problem(
+            output.span, f"output {output.shown} is outside of the project", "move it in, or use --allow-outside"
+        )
     elif output.path.resolve().is_relative_to(state):
         yield Problem(output.span, f"output {output.shown} is inside of .fishpipe, which is fishpipe's own")
     elif output.path.is_dir():

@@ -92,14 +92,13 @@ class Checker:
             node = rendered
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches and "properties" not in schema:
-            return self._branch(node, [self._resolve(branch, name) for branch in branches], path, scope, at, schema)
+            resolved = [self._resolve(branch, name) for branch in branches]
+            return self._branch(node, resolved, path, scope, at, (schema, name))
         match node:
             case Scalar():
                 problem = self._scalar(node, schema, name, path)
-                if problem:
-                    self.problems.append(problem)
-                    return None
-                return _typed(node, schema)
+                self._complain(problem)
+                return _typed(node, schema) if problem is None else None
             case Listing():
                 return self._list(node, schema, name, path, scope)
             case _:
@@ -120,7 +119,7 @@ class Checker:
         if isinstance(value, (dict, list)):
             self._say(node.span, "the expression is a map or a list; expected text or a number")
             return None
-        return replace(node, value=value, raw=value if isinstance(value, str) else node.raw)
+        return replace(node, value=value, raw=value if isinstance(value, str) else json.dumps(value))
 
     def _branch(
         self,
@@ -129,14 +128,14 @@ class Checker:
         path: tuple[str, ...],
         scope: Scope,
         at: Span,
-        parent: Schema,
+        parent: tuple[Schema, str],
     ) -> Node | None:
         if isinstance(node, Scalar):
             return self._scalar_branch(node, branches, path)
         kind = "array" if isinstance(node, Listing) else "object"
         fits = [(schema, name) for schema, name in branches if schema.get("type") == kind]
         if not fits:
-            self._say(node.span if isinstance(node, Listing) else at, *self._mismatch(node, parent, "", path))
+            self._say(node.span if isinstance(node, Listing) else at, *self._mismatch(node, *parent, path))
             return None
         if len(fits) == 1 or isinstance(node, Listing):
             return self._visit(node, fits[0][0], path, scope, at)
@@ -166,8 +165,13 @@ class Checker:
             if problem is None:
                 return _typed(node, schema)
             complaints.append((schema.get("type") in ("object", "array"), problem))
-        self.problems.append(min(complaints, key=lambda pair: pair[0])[1])
+        self._complain(min(complaints, key=lambda pair: pair[0])[1])
         return None
+
+    def _complain(self, problem: Problem | None) -> None:
+        """Report a value, unless the parser has already: .nan is one problem, not two."""
+        if problem is not None and all(problem.span != known.span for known in self.problems):
+            self.problems.append(problem)
 
     def _list(self, node: Listing, schema: Schema, name: str, path: tuple[str, ...], scope: Scope) -> Node | None:
         if not _admits(schema, "array"):
@@ -191,7 +195,7 @@ class Checker:
         self._required(node, schema, path, at)
         entries = []
         for raw, key, value in node:
-            inner = self._property(raw, key, schema, path)
+            inner = self._property(raw, key, value, schema, path)
             if inner is None:
                 continue
             deeper = {**scope, "script": {"name": raw}} if path == ("scripts",) else scope
@@ -206,7 +210,8 @@ class Checker:
         for needed in schema.get("required", ()):
             if needed not in keys:
                 near = did_you_mean(needed, [key for key in keys if key not in schema.get("properties", {})])
-                hint = near.replace("did you mean", "is it") or f"add {needed}:"
+                const = schema.get("properties", {}).get(needed, {}).get("const")
+                hint = near.replace("did you mean", "is it") or f"add {needed}:{'' if const is None else f' {const}'}"
                 self._say(at, f'{label} has no "{needed}"', hint)
         options = [branch["required"][0] for branch in schema.get("anyOf", ())]
         if options and not keys.intersection(options):
@@ -217,15 +222,17 @@ class Checker:
         if len(node.entries) < schema.get("minProperties", 0):
             self._say(at, f"{label} is empty; expected at least one entry")
 
-    def _property(self, raw: str, key: Scalar, schema: Schema, path: tuple[str, ...]) -> Schema | None:
+    def _property(self, raw: str, key: Scalar, value: Node, schema: Schema, path: tuple[str, ...]) -> Schema | None:
         properties = schema.get("properties", {})
         if raw in properties:
             inner: Schema = properties[raw]
             return inner
         extra = schema.get("additionalProperties", True)
         if extra is False:
-            comma = "a text with a comma inside of { } needs quotes" if " " in raw else ""
-            hint = comma or did_you_mean(raw, properties) or f"known: {' '.join(properties)}"
+            empty = isinstance(value, Scalar) and value.value is None and not value.raw
+            comma = "a text with a comma inside of { } needs quotes" if " " in raw or empty else ""
+            near = did_you_mean(raw, properties) or self._home(raw, schema) or comma
+            hint = near or f"known: {' '.join(properties)}"
             where = _dotted(path) if path else "the manifest"
             self._say(key.span, f'unknown key "{raw[:60]}" in {where}', hint)
             return None
@@ -235,6 +242,18 @@ class Checker:
             self._say(key.span, f'"{raw[:60]}" cannot be a name here; expected {expected}')
             return None
         return {} if extra is True else dict(extra)
+
+    def _home(self, raw: str, schema: Schema) -> str:
+        """Where a key that is unknown here belongs."""
+        prosody = self.schema["$defs"]["prosody"]["properties"]
+        if raw in prosody and "prosody" in schema.get("properties", {}):
+            return f"it goes into prosody: {{{raw}: …}}"
+        for group in ("segment", "voice"):
+            kinds = [self._resolve(branch, "")[0] for branch in self.schema["$defs"][group]["oneOf"]]
+            homes = [kind["required"][0] for kind in kinds if raw in kind["properties"]]
+            if schema in kinds and homes:
+                return f"it goes with {' or '.join(homes)}"
+        return ""
 
     def _scalar(self, node: Scalar, schema: Schema, name: str, path: tuple[str, ...]) -> Problem | None:
         value = node.value
@@ -263,8 +282,7 @@ class Checker:
         if name == "duration" and _NUMBER.fullmatch(node.raw):
             return f"{label} {node.raw} has no unit", f"write {node.raw}ms or {node.raw}s"
         found = f'"{node.raw[:60]}"' if isinstance(node.value, str) else node.raw[:60]
-        options = [str(option) for option in schema.get("enum", ())]
-        return f"{label} is {found}; expected {expected}", did_you_mean(node.raw, options) if options else ""
+        return f"{label} is {found}; expected {expected}", _value_hint(node, schema, path)
 
     def _expected(self, schema: Schema, name: str, label: str) -> str:
         if label in _EXPECTED and ("pattern" in schema or "enum" in schema):
@@ -293,6 +311,16 @@ class Checker:
         if "minimum" in schema:
             words += f" from {schema['minimum']} to {schema['maximum']}"
         return words
+
+
+def _value_hint(node: Scalar, schema: Schema, path: tuple[str, ...]) -> str:
+    options = schema.get("enum", ())
+    if path[-2:-1] == ("segments",) and isinstance(node.value, str):
+        return f"write text: {json.dumps(node.raw[:60], ensure_ascii=False)}"
+    if isinstance(node.value, str) and node.raw in map(str, options):
+        return "remove the quotes"
+    words = [option for option in options if isinstance(option, str)]
+    return did_you_mean(node.raw, words) if words else ""
 
 
 def _dotted(path: tuple[str, ...]) -> str:

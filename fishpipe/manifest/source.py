@@ -84,7 +84,7 @@ Node = Scalar | Listing | Mapping
 
 
 def decode(data: bytes, file: str) -> tuple[str, list[Problem]]:
-    """Bytes → text, with what makes them unfit to be a manifest."""
+    """Bytes → text, with what makes them unfit for a manifest; control characters are blanked to read on."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
         return "", [Problem(Span(file), "the file is UTF-16 or UTF-32; expected UTF-8", "save it as UTF-8")]
     try:
@@ -99,12 +99,13 @@ def decode(data: bytes, file: str) -> tuple[str, list[Problem]]:
         line, column = text.count("\n", 0, match.start()) + 1, match.start() - text.rfind("\n", 0, match.start())
         name = "NUL" if match[0] == "\0" else f"U+{ord(match[0]):04X}"
         problems.append(Problem(Span(file, line, column), f"control character {name} is not allowed", "remove it"))
-    return text, problems[:20]
+    return _CONTROL.sub(" ", text) if problems else text, problems[:20]
 
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     """Text → its root node (None where it cannot be read) and all problems of syntax."""
     problems: list[Problem] = []
+    mended_lines: set[int] = set()
     for _ in range(MAX_REPAIRS):
         try:
             node, found = _Composer(file, text).compose()
@@ -113,9 +114,10 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
             span = Span(file, mark.line + 1, mark.column + 1) if mark else Span(file)
             trap = advise(text, span)
             problems.append(trap or Problem(span, f"YAML: {error.problem or error.context or error}"))
-            mended = repair(text, trap.span.line) if trap else None
-            if mended is None or mended == text:
+            mended = repair(text, trap.span.line) if trap and trap.span.line not in mended_lines else None
+            if trap is None or mended is None:
                 return None, problems
+            mended_lines.add(trap.span.line)
             text = mended
         except yaml.YAMLError as error:
             return None, [*problems, Problem(Span(file), f"YAML: {error}")]

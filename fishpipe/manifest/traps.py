@@ -8,6 +8,11 @@ import re
 from fishpipe.errors import Problem, Span
 
 _ENTRY = re.compile(r"^(?P<lead>\s*(?:- +)*(?P<key>[^\s:#\"'{}\[\]-][^:#\"'{}\[\]]*):[ ]+)(?P<value>\S.*?)\s*$")
+# Keys whose values are meant to be lists or maps: an unclosed bracket there is no text.
+_STRUCTURE = {
+    *("budget", "defaults", "image_urls", "include", "outputs", "prices", "project", "prosody"),
+    *("provider", "references", "scripts", "segments", "vars", "voices"),
+}
 
 
 def advise(text: str, span: Span) -> Problem | None:
@@ -46,13 +51,17 @@ def _trap(line: str, file: str, number: int) -> Problem | None:
     key, value = entry["key"].strip(), entry["value"]
     span = Span(file, number, len(entry["lead"]) + 1, len(value))
     cure = f"Quote it: {key}: {json.dumps(value, ensure_ascii=False)}"
-    if value[0] in "[{" and not re.fullmatch(r"[\[{].*[\]}]\s*(#.*)?", value):
+    if value[0] in "[{":
+        whole = re.fullmatch(r"[\[{].*[\]}]\s*(#.*)?", value)
         kind = "list" if value[0] == "[" else "map"
-        return Problem(span, f'{key} begins with "{value[0]}": YAML reads a {kind}. {cure}')
+        trapped = not whole and key not in _STRUCTURE
+        return Problem(span, f'{key} begins with "{value[0]}": YAML reads a {kind}. {cure}') if trapped else None
     if value[0] in "@`%&*!|>" and len(value) > 1:
         return Problem(span, f'{key} begins with "{value[0]}", which means something else to YAML. {cure}')
     if value[0] in "\"'":
-        return Problem(span, f"{key} has text after its closing quote, or no closing quote; quotes within need a \\")
+        whole = re.fullmatch(r"""("(\\.|[^"\\])*"|'(''|[^'])*')\s*(#.*)?""", value)
+        message = f"{key} has text after its closing quote, or no closing quote; quotes within need a \\"
+        return None if whole else Problem(span, message)
     colon = re.search(r":(\s|$)", value)
     if colon:
         at = Span(file, number, len(entry["lead"]) + 1 + colon.start())
