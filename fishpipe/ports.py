@@ -209,7 +209,7 @@ class CallRetried(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoubtRetried(Event):
-    """A call that may have been charged is paid for again, once."""
+    """A call that may have been charged is paid for again, once a run."""
 
     address: str
     error: str
@@ -308,6 +308,7 @@ class RunLimits:
     call_deadline: float = 24 * 3600.0
     unknown_task_grace: float = 120.0
     training_deadline: float = 1800.0
+    voice_grace: float = 180.0
     downloads: int = 8
 
 

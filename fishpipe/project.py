@@ -263,7 +263,7 @@ class Project:
 
     def _limits(self, base_url: str) -> RunLimits:
         limits = RunLimits(concurrency=self.choices.concurrency or self.manifest.provider.concurrency)
-        return replace(limits, poll_first=0.05, poll_longest=1.0) if is_loopback(base_url) else limits
+        return replace(limits, poll_first=0.05, poll_longest=1.0, voice_grace=3.0) if is_loopback(base_url) else limits
 
     def _remember(self, session: Session) -> None:
         """The lines of scripts that are whole now, to tell next time what changed."""

@@ -105,7 +105,6 @@ def _run(
         keep_going=keep_going,
         collect_only=collect,
         retry_doubt=chosen.in_doubt != "skip",
-        pay_doubtful_voices=chosen.in_doubt == "retry",
         ceiling=project.budget.build,
         free=project.provider == "sandbox",
     )

@@ -53,7 +53,6 @@ class RunOptions:
     keep_going: bool = False
     collect_only: bool = False
     retry_doubt: bool = True
-    pay_doubtful_voices: bool = False
     ceiling: float | None = None
     free: bool = False
 
@@ -80,7 +79,7 @@ class Run:
         self.window = Window(limits.concurrency, self.context.clock)
         self.poller = Poller(self.context.speech, self.context.clock, limits)
         self.calls = Calls(self.context, self.window, self.poller, self.spending)
-        self.voices = Voices(self.context, self.window, self.spending, pay_doubt=self.options.pay_doubtful_voices)
+        self.voices = Voices(self.context, self.window, self.spending)
 
     def stop(self, code: int = 130) -> None:
         """Make no new calls; what is paid for is still collected."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fishpipe.errors import CallFailed, CallInDoubt, CallRefused, ServiceError, TransientError
 from fishpipe.plan import Collect, CreateVoice
-from fishpipe.ports import CallRetried, Receipt, VoiceInfo, VoiceReady
+from fishpipe.ports import CallRetried, DoubtRetried, Receipt, VoiceInfo, VoiceReady
 from fishpipe.runner.retry import delay, patiently
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ CLOCK_SLACK = 300.0
 
 
 class Voices:
-    """Makes voices ready for one run. `pay_doubt`: a voice in doubt that is not found is paid for again."""
+    """Makes voices ready for one run."""
 
-    def __init__(self, context: RunContext, window: Window, spending: Spending, *, pay_doubt: bool) -> None:
+    def __init__(self, context: RunContext, window: Window, spending: Spending) -> None:
         self._context, self._window, self._spending = context, window, spending
         self._store, self._clock, self._limits = context.store, context.clock, context.limits
-        self._pay_doubt = pay_doubt
 
     async def ready(self, action: CreateVoice | Collect, step: VoiceStep) -> str:
         """The id of a voice that can speak. Raises ServiceError."""
@@ -39,8 +38,10 @@ class Voices:
         if found is not None:
             self._store.move(step.fingerprint, "created", voice_id=found.id, charged="yes", error=None)
             return await self._train(step, found.id, paid=False, adopted=True)
-        if isinstance(action, Collect) or (action.reason.code == "in doubt" and not self._pay_doubt):
-            raise CallInDoubt("its creation may have been charged, and it was not found at the service")
+        if isinstance(action, Collect):
+            raise CallInDoubt("it was paid for, and it is not at the service")
+        if action.reason.code == "in doubt":
+            self._pay_again(step, row, action.cost)
         info = await self._create(step, action.cost)
         return await self._train(step, info.id, paid=True)
 
@@ -56,12 +57,28 @@ class Voices:
         return voice_id
 
     async def _look_up(self, step: VoiceStep, row: CallRow) -> VoiceInfo | None:
-        """The one voice of that title made since the request left; several, or none, settle nothing."""
-        voices = await patiently(lambda: self._context.speech.find_voices(step.title), self._limits, self._clock)
-        since = row.updated - CLOCK_SLACK
-        taken = self._taken()
-        made = [v for v in voices if v.created is not None and v.created >= since and v.id not in taken]
-        return made[0] if len(made) == 1 else None
+        """The one voice of that title made since the request left; None once it had the time to appear and did not.
+
+        Raises CallInDoubt where several fit.
+        """
+        since, taken = row.updated - CLOCK_SLACK, self._taken()
+        while True:
+            voices = await patiently(lambda: self._context.speech.find_voices(step.title), self._limits, self._clock)
+            made = [v for v in voices if v.created is not None and v.created >= since and v.id not in taken]
+            if len(made) > 1:
+                ids = ", ".join(voice.id for voice in made)
+                raise CallInDoubt(f"its creation may have been charged, and several voices at the service fit: {ids}")
+            if made or self._clock.now() - row.updated > self._limits.voice_grace:
+                return made[0] if made else None
+            await self._clock.sleep(self._limits.poll_longest)
+
+    def _pay_again(self, step: VoiceStep, row: CallRow | None, cost: Cost) -> None:
+        """A voice in doubt never came to be at the service: it may be asked for again, and the log says so."""
+        error = f"{(row.error if row else None) or 'no answer was read'}; it is not at the service"
+        if not self._spending.may_retry_doubt(step.fingerprint, cost):
+            raise CallInDoubt(error)
+        usd = None if cost.unpriced else cost.usd
+        self._context.reporter.tell(DoubtRetried(address=f"voices.{step.name}", error=error, usd=usd))
 
     def _taken(self) -> set[str]:
         rows = self._context.snapshot.calls.values()

@@ -1,0 +1,116 @@
+"""Kill -9 at random moments, then a build to the end: nothing is paid twice once its task id was committed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Service
+
+LINES = 10
+KILLS = int(os.environ.get("FISHPIPE_SOAK", "8"))
+MANIFEST = (
+    "fishpipe: 1\nprovider: {delivery: DELIVERY, concurrency: 3}\ndefaults: {voice: ana}\n"
+    "voices: {ana: {sample_url: 'https://example.com/ana.mp3'}}\n"
+    "scripts:\n  one:\n    output: one.mp3\n    segments:\n"
+    + "".join(f"      - text: This is line {number}.\n" for number in range(LINES))
+)
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fishpipe", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def committed() -> set[str]:
+    """The task ids (or links) on record, however the process died."""
+    ledger = Path(".fishpipe/ledger.db")
+    if not ledger.exists():
+        return set()
+    with sqlite3.connect(ledger) as db:
+        try:
+            return {row[0] for row in db.execute("SELECT fingerprint FROM receipts WHERE kind = 'clip'")}
+        except sqlite3.OperationalError:
+            return set()
+
+
+def undisturbed(service: Service, delivery: str, folder: Path) -> str:
+    folder.mkdir()
+    (folder / "fishpipe.yaml").write_text(MANIFEST.replace("DELIVERY", delivery))
+    done = command("build", "-C", str(folder))
+    output = done.communicate(timeout=60)
+    assert done.returncode == 0, output
+    return hashlib.sha256((folder / "one.mp3").read_bytes()).hexdigest()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("delivery", ["poll", "wait"])
+def test_kill_at_random_moments(
+    delivery: str, serve: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
+    other = serve("other")
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", other.url)
+    expected = undisturbed(other, delivery, tmp_path / "undisturbed")
+
+    service = serve("service", latency=0.15)
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    Path("fishpipe.yaml").write_text(MANIFEST.replace("DELIVERY", delivery))
+    dice = random.Random(7)
+    for _ in range(KILLS):
+        before = committed()
+        paid = Counter(texts(service))
+        process = command("build")
+        time.sleep(dice.uniform(0.25, 1.2))
+        process.kill()
+        process.communicate()
+        again = Counter(texts(service)) - paid
+        assert not {fingerprints(service)[text] for text in again} & before, "paid twice after its receipt"
+        assert len(in_doubt()) <= 3
+    listed = len(in_doubt())
+    final = command("build")
+    out, err = final.communicate(timeout=60)
+    assert final.returncode == 0, (out, err)
+    assert err.count("in doubt") == listed
+    assert hashlib.sha256(Path("one.mp3").read_bytes()).hexdigest() == expected
+
+
+def texts(service: Service) -> list[str]:
+    return [item["request"]["text"] for item in service.usage() if item["type"] == "tts"]
+
+
+def fingerprints(service: Service) -> dict[str, str]:
+    """Text → fingerprint, as the ledger has them."""
+    del service
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        rows: list[tuple[str, Any]] = db.execute("SELECT fingerprint, record ->> '$.body.text' FROM calls").fetchall()
+    return {text: key for key, text in rows if text}
+
+
+def in_doubt() -> list[str]:
+    ledger = Path(".fishpipe/ledger.db")
+    if not ledger.exists():
+        return []
+    with sqlite3.connect(ledger) as db:
+        try:
+            rows = db.execute("SELECT fingerprint FROM calls WHERE state = 'intended'").fetchall()
+        except sqlite3.OperationalError:
+            return []
+    return [row[0] for row in rows]

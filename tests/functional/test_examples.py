@@ -1,0 +1,107 @@
+"""The examples are built, decoded and measured: duration, level, silence, order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import miniaudio
+import numpy as np
+import pytest
+
+from fishpipe.sandbox.level import loudness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Result
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def built(name: str, cli: Callable[..., Result], tmp_path: Path) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Build an example; its first output's status, and its samples."""
+    shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns(".fishpipe", "dist"))
+    os.chdir(tmp_path / name)
+    done = cli("build")
+    assert done.code == 0, done.err
+    output = cli("status", "--json").data["outputs"][0]
+    sound = miniaudio.decode_file(output["path"], miniaudio.SampleFormat.FLOAT32, 1, output["sample_rate"])
+    return output, np.frombuffer(sound.samples, np.float32)
+
+
+def check(output: dict[str, Any], sound: np.ndarray[Any, Any]) -> None:
+    """Every line is heard in its place, in order, at a level; the length is the timeline's."""
+    rate = output["sample_rate"]
+    assert len(sound) == output["samples"]
+    end = 0
+    for segment in output["segments"]:
+        assert segment["start"] >= end
+        end = segment["end"]
+        part = sound[segment["start"] : end]
+        level = loudness(part, rate) if len(part) > rate // 2 else 20 * np.log10(np.abs(part).max())
+        assert -32 < level < -10, segment
+    assert -23 < loudness(sound, rate) < -17
+
+
+def test_hello_is_an_episode(cli: Callable[..., Result], tmp_path: Path) -> None:
+    output, sound = built("hello", cli, tmp_path)
+    check(output, sound)
+    assert 45 < output["seconds"] < 58
+    assert output["segments"][0]["kind"] == "audio"
+    assert [s["chapter"] for s in output["segments"] if "chapter" in s] == ["What has just happened"]
+    assert [s["text"] for s in output["segments"] if s["place"].startswith("fishpipe.yaml:14:")]
+    jingle = sound[: output["segments"][0]["end"]]
+    assert np.abs(jingle[-200:]).max() < 0.01, "the jingle fades out"
+
+
+def test_editing_line_14_of_hello_costs_one_call(cli: Callable[..., Result], tmp_path: Path) -> None:
+    built("hello", cli, tmp_path)
+    manifest = Path("fishpipe.yaml")
+    lines = manifest.read_text("utf-8").splitlines(keepends=True)
+    lines[13] = lines[13].replace("Hello!", "Good morning!")
+    manifest.write_text("".join(lines), "utf-8")
+    plan = cli("plan", "--json").data
+    assert plan["calls"] == 1
+    assert plan["actions"][0]["reason"]["code"] == "changed"
+
+
+@pytest.mark.soak
+def test_earnest_is_a_scene_of_five_voices(cli: Callable[..., Result], tmp_path: Path) -> None:
+    output, sound = built("earnest", cli, tmp_path)
+    check(output, sound)
+    assert len(output["segments"]) >= 60
+    assert len(cli("status", "--json").data["voices"]) == 5
+    texts = Path(EXAMPLES / "earnest" / "fishpipe.yaml").read_text("utf-8")
+    order = [texts.index(json.dumps(segment["text"], ensure_ascii=False)) for segment in output["segments"]]
+    assert len(set(order)) >= 60
+
+
+def test_no_two_hosts_sound_alike(cli: Callable[..., Result], tmp_path: Path) -> None:
+    output, sound = built("hello", cli, tmp_path)
+    rate = output["sample_rate"]
+    pitches = {}
+    for number, name in ((1, "mira"), (2, "theo"), (3, "robot")):
+        segment = output["segments"][number]
+        pitches[name] = median_pitch(sound[segment["start"] : segment["end"]], rate)
+    low, middle, high = sorted(pitches.values())
+    assert middle / low > 1.1, pitches
+    assert high / middle > 1.1, pitches
+
+
+def median_pitch(sound: np.ndarray[Any, Any], rate: int) -> float:
+    """F0 in hertz, by autocorrelation of the voiced frames."""
+    size, found = rate // 20, []
+    for start in range(0, len(sound) - size, size):
+        frame = sound[start : start + size] * np.hanning(size)
+        if np.sqrt(np.mean(frame**2)) < 0.02:
+            continue
+        power = np.abs(np.fft.rfft(frame, 2 * size)) ** 2
+        lags = np.fft.irfft(power)[: rate // 60]
+        lag = int(lags[rate // 400 :].argmax()) + rate // 400
+        if lags[lag] > 0.4 * lags[0]:
+            found.append(rate / lag)
+    return float(np.median(found))
