@@ -133,7 +133,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collect:
-    """Fetch what is paid for already."""
+    """Fetch what is paid for already, or look for a voice that may be."""
 
     step: ClipStep | VoiceStep
     reason: Reason
@@ -301,7 +301,11 @@ class _Planner:
             elif key not in needed or (row is not None and row.state == "trained"):
                 continue
             elif row is not None and self._holds(row):
-                self.held.append(Held(step=step, reason=self._again(row), row=row))
+                reason = self._again(row)
+                if reason.code == "in doubt":
+                    self.collect.append(Collect(step=step, reason=reason, row=row))
+                else:
+                    self.held.append(Held(step=step, reason=reason, row=row))
             else:
                 reason = self._again(row) if row else Reason(code="new")
                 yield CreateVoice(step=step, reason=reason, cost=self._voice_cost())

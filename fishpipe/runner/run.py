@@ -75,7 +75,9 @@ class Run:
 
     def __post_init__(self) -> None:
         limits = self.context.limits
-        self.spending = Spending(retry_doubt=self.options.retry_doubt, ceiling=self.options.ceiling)
+        self.spending = Spending(
+            retry_doubt=self.options.retry_doubt, planned=self.plan.cost.usd, ceiling=self.options.ceiling
+        )
         self.window = Window(limits.concurrency, self.context.clock)
         self.poller = Poller(self.context.speech, self.context.clock, limits)
         self.calls = Calls(self.context, self.window, self.poller, self.spending)

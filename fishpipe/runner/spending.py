@@ -16,10 +16,11 @@ class Closed(FishpipeError):
 
 
 class Spending:
-    """Counts, and closes for good once a run must stop. `ceiling` is the build's budget in USD."""
+    """Counts, and closes for good once a run must stop. `planned` and `ceiling` (the budget) in USD."""
 
-    def __init__(self, *, retry_doubt: bool, ceiling: float | None) -> None:
+    def __init__(self, *, retry_doubt: bool, planned: float, ceiling: float | None) -> None:
         self._retry_doubt = retry_doubt
+        self._committed = planned
         self._ceiling = ceiling
         self._retried: set[Fingerprint] = set()
         self.closed: str | None = None
@@ -50,7 +51,8 @@ class Spending:
         """Whether a call in doubt may be paid for again: once a run, and within the budget."""
         if not self._retry_doubt or key in self._retried or self.closed is not None:
             return False
-        if self._ceiling is not None and self.usd + 2 * cost.usd > self._ceiling:
+        if self._ceiling is not None and self._committed + cost.usd > self._ceiling:
             return False
+        self._committed += cost.usd
         self._retried.add(key)
         return True

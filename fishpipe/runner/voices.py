@@ -39,7 +39,7 @@ class Voices:
             self._store.move(step.fingerprint, "created", voice_id=found.id, charged="yes", error=None)
             return await self._train(step, found.id, paid=False, adopted=True)
         if isinstance(action, Collect):
-            raise CallInDoubt("it was paid for, and it is not at the service")
+            raise CallInDoubt("its creation may have been charged, and it is not at the service")
         if action.reason.code == "in doubt":
             self._pay_again(step, row, action.cost)
         info = await self._create(step, action.cost)

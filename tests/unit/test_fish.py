@@ -114,7 +114,7 @@ def test_answers_of_speech(body: dict[str, Any], answer: object) -> None:
 
 
 def test_a_missing_field_is_an_error_that_quotes_the_answer() -> None:
-    with pytest.raises(CallInDoubt, match='{"audio": ?"here"}'):
+    with pytest.raises(CallInDoubt, match=r'\{"audio": ?"here"\}'):
         read_speech(httpx.Response(200, json={"audio": "here"}))
     with pytest.raises(CallInDoubt, match="_id"):
         read_created_voice(httpx.Response(200, json={"success": True, "data": {"title": "x"}}))
