@@ -28,27 +28,30 @@ class Window:
 
     async def enter(self) -> None:
         """Take a place; give it back with `leave`."""
-        while self._held >= self.limit:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            await turn
-        self._held += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._admit()
         try:
+            await turn
             while (wait := self._resume_at - self._clock.now()) > 0:
                 await self._clock.sleep(wait)
         except BaseException:
-            self.leave()
+            if turn.done() and not turn.cancelled():
+                self.leave()
             raise
 
     def leave(self) -> None:
         """Give a place back."""
         self._held -= 1
-        free = self.limit - self._held
-        while self._queue and free > 0:
+        self._admit()
+
+    def _admit(self) -> None:
+        """Hand the free places to those who waited longest."""
+        while self._queue and self._held < self.limit:
             turn = self._queue.popleft()
             if not turn.done():
+                self._held += 1
                 turn.set_result(None)
-                free -= 1
 
     def succeeded(self) -> None:
         """A call went through: open by one place in each full round."""
