@@ -83,9 +83,8 @@ def main() -> None:
         done = subprocess.run([sys.executable, __file__, str(minutes)], capture_output=True, text=True, check=True)
         results[minutes] = found = json.loads(done.stdout)
         rate = found["cpu"] / found["seconds"] * 3600
-        print(
-            f"{minutes:4d} min: peak {found['peak_mb']:6.1f} MB, {found['cpu']:5.1f} CPU s ({rate:.1f} an hour of audio)"
-        )
+        took = f"{found['cpu']:5.1f} CPU s ({rate:.1f} an hour of audio)"
+        print(f"{minutes:4d} min: peak {found['peak_mb']:6.1f} MB, {took}")
     print(f"ratio of the peaks: {results[180]['peak_mb'] / results[10]['peak_mb']:.2f} (wanted: at most 1.30)")
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from fishpipe.cli.common import Arguments, common, err, open_project, options, out
 from fishpipe.errors import FishpipeError, ManifestError
+
+if TYPE_CHECKING:
+    from fishpipe.manifest.model import Manifest
+
+_CONFIRMED_BYTES: Final = 500_000
 
 
 @options(
@@ -34,7 +40,7 @@ def validate(arguments: Arguments, style: str) -> int:
         else:
             out(problems_json(error.problems) if style == "json" else problems_github(error.problems))
         return error.exit_code
-    _confirm(manifest.path)
+    _confirm(manifest)
     segments = sum(len(script.segments) for script in manifest.scripts.values())
     if style == "json":
         out(json.dumps([]))
@@ -44,11 +50,16 @@ def validate(arguments: Arguments, style: str) -> int:
     return 0
 
 
-def _confirm(path: object) -> None:
-    """The schema that editors use must say the same as the loader; where it does not, that is our bug."""
+def _confirm(manifest: Manifest) -> None:
+    """The schema that editors use must say the same as the loader; where it does not, that is our bug.
+
+    It takes a minute for a hundred thousand segments, which no editor opens either: long manifests are not asked.
+    """
+    if manifest.path.stat().st_size > _CONFIRMED_BYTES:
+        return
     from fishpipe.manifest.contract import disagreement
 
-    found = disagreement(path)  # type: ignore[arg-type]
+    found = disagreement(manifest.path)
     if found:
         raise FishpipeError(f"the schema refuses what the loader accepts; please report this: {found}")
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
-from fishpipe.manifest import source
+from fishpipe.manifest import nodes
 from fishpipe.manifest.model import (
     Asset,
     Budget,
@@ -35,8 +35,7 @@ from fishpipe.manifest.model import (
     Usd,
     Voice,
 )
-from fishpipe.manifest.schema import to_data
-from fishpipe.manifest.source import Listing, Scalar
+from fishpipe.manifest.nodes import Listing, Scalar, to_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,17 +54,18 @@ class Layer:
     """One level of the cascade: each value with its place."""
 
     values: Mapping[str, tuple[Any, Span]]
+    voice_dropped: bool = False
 
     @classmethod
-    def of(cls, node: source.Node | None) -> Layer:
+    def of(cls, node: nodes.Node | None) -> Layer:
         """The settings, edits and voice that a map gives; prosody is spread, so that it merges key by key."""
         values: dict[str, tuple[Any, Span]] = {}
-        for raw, _, value in node if isinstance(node, source.Mapping) else ():
-            if raw == "prosody" and isinstance(value, source.Mapping):
+        for raw, _, value in node if isinstance(node, nodes.Mapping) else ():
+            if raw == "prosody" and isinstance(value, nodes.Mapping):
                 values |= {key: (to_data(item), item.span) for key, _, item in value}
             elif isinstance(value, Scalar) and (raw in _SETTINGS or raw in _EDITS or raw == "voice"):
                 values[raw] = (value.value, value.span)
-        return cls(values)
+        return cls(values, isinstance(node, nodes.Mapping) and "voice" in node.dropped)
 
 
 class Builder:
@@ -76,17 +76,21 @@ class Builder:
         path: Path,
         files: tuple[Path, ...],
         folders: Mapping[str, Path],
-        sections: Mapping[str, source.Node | None],
+        sections: Mapping[str, nodes.Node | None],
         problems: list[Problem],
     ) -> None:
         self.path, self.files, self.folders, self.problems = path, files, folders, problems
         self.sections = sections
         self.defaults = Layer.of(sections["defaults"])
         self.voice_layers: dict[str, Layer] = {}
+        self.voices_known = True
+        declared = sections["voices"]
+        self.voice_names = [raw for raw, _, _ in declared] if isinstance(declared, nodes.Mapping) else []
 
     def manifest(self) -> Manifest:
         """The model; parts with problems are missing from it."""
         voices = {voice.name: voice for voice in self._voices()}
+        self._check_voice(self.defaults, voices)
         scripts = {script.name: script for script in self._scripts(voices)}
         return Manifest(
             path=self.path,
@@ -104,7 +108,7 @@ class Builder:
 
     def _data(self, name: str) -> dict[str, Any]:
         node = self.sections[name]
-        return dict(to_data(node)) if isinstance(node, source.Mapping) else {}
+        return dict(to_data(node)) if isinstance(node, nodes.Mapping) else {}
 
     def _provider(self) -> Provider:
         node = self.sections["provider"]
@@ -121,13 +125,13 @@ class Builder:
         if isinstance(node, Scalar):
             return Budget(build=Usd(float(node.value or 0)), span=node.span)
         data = self._data("budget")
-        span = next((value.span for _, _, value in node), node.span) if isinstance(node, source.Mapping) else node.span
+        span = next((value.span for _, _, value in node), node.span) if isinstance(node, nodes.Mapping) else node.span
         return Budget(**{name: Usd(float(value)) for name, value in data.items()}, span=span)
 
     def _voices(self) -> Iterable[Voice]:
         node = self.sections["voices"]
-        for name, key, value in node if isinstance(node, source.Mapping) else ():
-            if isinstance(value, source.Mapping):
+        for name, key, value in node if isinstance(node, nodes.Mapping) else ():
+            if isinstance(value, nodes.Mapping):
                 self.voice_layers[name] = Layer.of(value)
                 voice = _voice(name, key.span, to_data(value))
                 if voice is not None:
@@ -135,17 +139,18 @@ class Builder:
 
     def _scripts(self, voices: Mapping[str, Voice]) -> Iterable[Script]:
         node = self.sections["scripts"]
-        for name, key, value in node if isinstance(node, source.Mapping) else ():
-            if isinstance(value, source.Mapping):
+        for name, key, value in node if isinstance(node, nodes.Mapping) else ():
+            if isinstance(value, nodes.Mapping):
                 yield self._script(name, key.span, value, voices)
 
-    def _script(self, name: str, span: Span, node: source.Mapping, voices: Mapping[str, Voice]) -> Script:
+    def _script(self, name: str, span: Span, node: nodes.Mapping, voices: Mapping[str, Voice]) -> Script:
         defaults = Layer.of(node.get("defaults"))
+        self._check_voice(defaults, voices)
         segments = node.get("segments")
         built: list[Segment] = []
         seen: dict[str, Span] = {}
         for number, item in enumerate(segments.items if isinstance(segments, Listing) else (), 1):
-            if not isinstance(item, source.Mapping):
+            if not isinstance(item, nodes.Mapping):
                 continue
             label = self._segment_id(item, number, seen)
             segment = self._segment(f"{name}/{label}", item, defaults, voices)
@@ -156,7 +161,7 @@ class Builder:
         shown = str(title.value) if isinstance(title, Scalar) else None
         return Script(name=name, span=span, title=shown, segments=tuple(built), outputs=outputs)
 
-    def _segment_id(self, item: source.Mapping, number: int, seen: dict[str, Span]) -> str:
+    def _segment_id(self, item: nodes.Mapping, number: int, seen: dict[str, Span]) -> str:
         given = item.get("id")
         label = str(given.value) if isinstance(given, Scalar) else f"{number:04d}"
         if label in seen:
@@ -167,7 +172,7 @@ class Builder:
         return label
 
     def _segment(
-        self, address: str, item: source.Mapping, defaults: Layer, voices: Mapping[str, Voice]
+        self, address: str, item: nodes.Mapping, defaults: Layer, voices: Mapping[str, Voice]
     ) -> Segment | None:
         own = Layer.of(item)
         body: Speech | Pause | Asset | Inclusion | None
@@ -183,6 +188,7 @@ class Builder:
             body = Pause(duration=self._micros(pause))
         elif (audio := item.get("audio")) is not None:
             body = self._asset(audio, item)
+            at = audio.span
             layers = [own, *(Layer({k: v for k, v in layer.values.items() if k != "trim"}) for layer in layers[1:])]
         elif isinstance(script := item.get("script"), Scalar):
             gap = item.get("gap")
@@ -197,24 +203,30 @@ class Builder:
         return Segment(address=address, span=at, body=body, edits=edits, **words)
 
     def _voice_name(self, own: Layer, script: Layer, voices: Mapping[str, Voice], at: Span) -> str | None:
-        declared = self.sections["voices"]
-        known = [raw for raw, _, _ in declared] if isinstance(declared, source.Mapping) else []
+        self._check_voice(own, voices)
         for layer in (own, script, self.defaults):
             if "voice" in layer.values:
-                value, span = layer.values["voice"]
-                name = str(value)
-                if name not in known:
-                    near = did_you_mean(name, known)
-                    place = next((f" ({voice.span})" for voice in voices.values() if f'"{voice.name}"' in near), "")
-                    hint = near.replace("?", f"{place}?") or "declare it under voices"
-                    self._say(span, f'no voice "{name}"', hint)
-                return name
-        if known:
-            self._say(at, "this text has no voice", "set voice here, or defaults: {voice: " + known[0] + "}")
+                return str(layer.values["voice"][0])
+            if layer.voice_dropped:
+                return None
+        if self.voice_names:
+            hint = "set voice here, or defaults: {voice: " + self.voice_names[0] + "}"
+            self._say(at, "this text has no voice", hint)
         return None
 
+    def _check_voice(self, layer: Layer, voices: Mapping[str, Voice]) -> None:
+        """Report a voice that is named and not declared."""
+        if "voice" not in layer.values or not self.voices_known:
+            return
+        value, span = layer.values["voice"]
+        name = str(value)
+        if name not in voices and name not in self.voice_names:
+            near = did_you_mean(name, self.voice_names)
+            place = next((f" ({voice.span})" for voice in voices.values() if f'"{voice.name}"' in near), "")
+            self._say(span, f'no voice "{name}"', near.replace("?", f"{place}?") or "declare it under voices")
+
     def _speech(
-        self, node: source.Node, voice: str | None, layers: list[Layer], voices: Mapping[str, Voice]
+        self, node: nodes.Node, voice: str | None, layers: list[Layer], voices: Mapping[str, Voice]
     ) -> Speech | None:
         if not isinstance(node, Scalar):
             return None
@@ -256,7 +268,7 @@ class Builder:
                     found[name] = self._micros(Scalar(span, value, str(value))) if time else value
         return replace(builtin, **found)
 
-    def _micros(self, node: source.Node) -> Micros:
+    def _micros(self, node: nodes.Node) -> Micros:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             return Micros(0)
         digits = node.value.rstrip("ms")
@@ -266,7 +278,7 @@ class Builder:
             return Micros(0)
         return Micros(length)
 
-    def _asset(self, audio: source.Node, item: source.Mapping) -> Asset | None:
+    def _asset(self, audio: nodes.Node, item: nodes.Mapping) -> Asset | None:
         if not isinstance(audio, Scalar):
             return None
         start, end = item.get("start"), item.get("end")
@@ -280,16 +292,16 @@ class Builder:
             self._say(end.span, "end is not after start")
         return asset
 
-    def _outputs(self, node: source.Mapping) -> Iterable[Output]:
+    def _outputs(self, node: nodes.Mapping) -> Iterable[Output]:
         one, many = node.get("output"), node.get("outputs")
         for item in [one] if one is not None else many.items if isinstance(many, Listing) else ():
             output = self._output(item)
             if output is not None:
                 yield output
 
-    def _output(self, item: source.Node) -> Output | None:
+    def _output(self, item: nodes.Node) -> Output | None:
         parts = {"path": item} if isinstance(item, Scalar) else {}
-        if isinstance(item, source.Mapping):
+        if isinstance(item, nodes.Mapping):
             parts = {raw: value for raw, _, value in item if isinstance(value, Scalar)}
         path = parts.get("path")
         if path is None:

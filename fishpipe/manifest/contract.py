@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from fishpipe.manifest.load import contract_data
+from fishpipe.manifest import source
+from fishpipe.manifest.nodes import to_data
 from fishpipe.manifest.schema import load_schema
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 def disagreement(path: Path) -> str | None:
     """What the schema finds wrong with the manifest, or None; a file with YAML errors is not judged."""
-    data, readable = contract_data(path)
-    error = best_match(Draft202012Validator(load_schema()).iter_errors(data)) if readable else None
+    text, problems = source.decode(path.read_bytes(), str(path))
+    node, more = source.parse(text, str(path))
+    if node is None or problems or more:
+        return None
+    error = best_match(Draft202012Validator(load_schema()).iter_errors(to_data(node)))
     return f"{error.json_path}: {error.message}" if error else None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest.model import Asset, Inclusion, Manifest, Output, Segment
+from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
+MOST_ITEMS: Final = 1_000_000
+DEEPEST: Final = 50
 
-def crosscheck(manifest: Manifest, *, allow_outside: bool) -> list[Problem]:
-    """Problems that no single value shows."""
+
+def crosscheck(manifest: Manifest, known_scripts: Collection[str], *, allow_outside: bool) -> list[Problem]:
+    """Problems that no single value shows; `known_scripts` are declared, if with problems of their own."""
     return [
-        *_inclusions(manifest),
+        *_inclusions(manifest, known_scripts),
         *_assets(manifest, allow_outside=allow_outside),
         *_outputs(manifest, allow_outside=allow_outside),
     ]
@@ -26,34 +30,54 @@ def _segments(manifest: Manifest) -> Iterator[Segment]:
     return (segment for script in manifest.scripts.values() for segment in script.segments)
 
 
-def _inclusions(manifest: Manifest) -> Iterator[Problem]:
+def _inclusions(manifest: Manifest, known: Collection[str]) -> Iterator[Problem]:
     for segment in _segments(manifest):
-        if isinstance(segment.body, Inclusion) and segment.body.script not in manifest.scripts:
+        if isinstance(segment.body, Inclusion) and segment.body.script not in known:
             hint = did_you_mean(segment.body.script, manifest.scripts) or "declare it under scripts"
             yield Problem(segment.span, f'no script "{segment.body.script}"', hint)
-    done: set[str] = set()
+    found: list[Problem] = []
+    expansions = _Expansions(manifest, found)
     for name in manifest.scripts:
-        yield from _cycles(manifest, name, (), done)
+        expansions.of(name, ())
+    yield from found
 
 
-def _cycles(manifest: Manifest, name: str, trail: tuple[str, ...], done: set[str]) -> Iterator[Problem]:
-    if name in done or name not in manifest.scripts:
-        return
-    for segment in manifest.scripts[name].segments:
-        if isinstance(segment.body, Inclusion):
-            target = segment.body.script
-            if target in (*trail, name):
-                circle = " → ".join([*(*trail, name)[(*trail, name).index(target) :], target])
-                yield Problem(segment.span, f"scripts include each other in a circle: {circle}", "remove one of them")
-            elif len(trail) > 50:
-                yield Problem(segment.span, "scripts include each other more than 50 deep")
-            else:
-                yield from _cycles(manifest, target, (*trail, name), done)
-    done.add(name)
+class _Expansions:
+    """How many items each script expands to, and how deep, so that a circle or a bomb is seen before it is followed."""
 
+    def __init__(self, manifest: Manifest, problems: list[Problem]) -> None:
+        self._manifest, self._problems = manifest, problems
+        self._known: dict[str, tuple[int, int]] = {}
 
-def _inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    def of(self, name: str, trail: tuple[str, ...]) -> tuple[int, int]:
+        """(items, depth) of a script; what is wrong is reported once."""
+        if name not in self._manifest.scripts or name in self._known:
+            return self._known.get(name, (0, 0))
+        items, depth = 0, 0
+        for segment in self._manifest.scripts[name].segments:
+            more, below = self._below(segment, (*trail, name))
+            items, depth = items + more, max(depth, below)
+            if items > MOST_ITEMS or depth > DEEPEST:
+                what = f"more than {MOST_ITEMS:,} segments" if items > MOST_ITEMS else f"more than {DEEPEST} levels"
+                self._problems.append(Problem(segment.span, f"script {name} expands to {what}"))
+                items, depth = 0, 0
+                break
+        self._known[name] = (items, depth)
+        return items, depth
+
+    def _below(self, segment: Segment, trail: tuple[str, ...]) -> tuple[int, int]:
+        if not isinstance(segment.body, Inclusion):
+            return 1, 0
+        target = segment.body.script
+        if target in trail:
+            circle = " → ".join([*trail[trail.index(target) :], target])
+            message = f"scripts include each other in a circle: {circle}"
+            self._problems.append(Problem(segment.span, message, "remove one of them"))
+            return 0, 0
+        if len(trail) > DEEPEST:
+            return 0, DEEPEST
+        items, depth = self.of(target, trail)
+        return items, depth + 1
 
 
 def _assets(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
@@ -61,38 +85,52 @@ def _assets(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
         body = segment.body
         if not isinstance(body, Asset):
             continue
-        if "\0" in body.shown or (not allow_outside and not _inside(body.path, manifest.root)):
-            yield Problem(segment.span, f"{body.shown} is outside of the project", "move it in, or use --allow-outside")
-        elif body.path.is_dir():
-            yield Problem(segment.span, f"{body.shown} is a folder; expected an audio file")
-        elif not body.path.is_file():
-            names = [path.name for path in body.path.parent.iterdir()] if body.path.parent.is_dir() else []
-            yield Problem(segment.span, f"audio file {body.shown} does not exist", did_you_mean(body.path.name, names))
-        elif not os.access(body.path, os.R_OK):
-            yield Problem(segment.span, f"audio file {body.shown} cannot be read", "check its permissions")
+        shown, kind = _shown(body.shown), kind_of(body.path)
+        if kind == "impossible":
+            yield Problem(segment.span, f"audio {shown} {describe(kind)}")
+        elif not allow_outside and not is_inside(body.path, manifest.root):
+            yield Problem(segment.span, f"{shown} is outside of the project", "move it in, or use --allow-outside")
+        elif kind != "file":
+            hint = near_name(body.path) if kind == "missing" else ""
+            yield Problem(segment.span, f"audio file {shown} {describe(kind)}", hint)
 
 
 def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
-    inputs = {path.resolve(): "part of the manifest" for path in manifest.files}
-    inputs |= {s.body.path.resolve(): f"an input ({s.span})" for s in _segments(manifest) if isinstance(s.body, Asset)}
+    inputs = {real(path): "part of the manifest" for path in manifest.files}
+    assets = [(segment.body.path, segment.span) for segment in _segments(manifest) if isinstance(segment.body, Asset)]
+    inputs |= {real(path): f"an input ({span})" for path, span in assets}
     seen: dict[Path, Span] = {}
     for output in (output for script in manifest.scripts.values() for output in script.outputs):
-        path = output.path.resolve()
+        path, shown = real(output.path), _shown(output.shown)
+        if path is None or kind_of(output.path) == "impossible":
+            yield Problem(output.span, f"output {shown} is not a path that can be")
+            continue
         if path in seen:
-            yield Problem(output.span, f"two outputs on one path: {output.shown}", f"the first is at {seen[path]}")
+            yield Problem(output.span, f"two outputs on one path: {shown}", f"the first is at {seen[path]}")
         seen.setdefault(path, output.span)
         if path in inputs:
-            yield Problem(output.span, f"output {output.shown} is {inputs[path]}", "choose another path")
-        yield from _place(output, manifest.root, allow_outside=allow_outside)
+            yield Problem(output.span, f"output {shown} is {inputs[path]}", "choose another path")
+        yield from _place(output, path, manifest.root, allow_outside=allow_outside)
+    for path, span in seen.items():
+        above = next((parent for parent in path.parents if parent in seen or kind_of(parent) == "file"), None)
+        if above is not None:
+            what = f"the output at {seen[above]}" if above in seen else "a file"
+            yield Problem(span, f"the folder of this output is {what}", "choose another path")
 
 
-def _place(output: Output, root: Path, *, allow_outside: bool) -> Iterator[Problem]:
-    state = (root / ".fishpipe").resolve()
-    if not allow_outside and not _inside(output.path, root):
-        yield Problem(
-            output.span, f"output {output.shown} is outside of the project", "move it in, or use --allow-outside"
-        )
-    elif output.path.resolve().is_relative_to(state):
-        yield Problem(output.span, f"output {output.shown} is inside of .fishpipe, which is fishpipe's own")
-    elif output.path.is_dir():
-        yield Problem(output.span, f"output {output.shown} is a folder; expected a path of a file")
+def _place(output: Output, path: Path, root: Path, *, allow_outside: bool) -> Iterator[Problem]:
+    state, shown, kind = real(root / ".fishpipe"), _shown(output.shown), kind_of(output.path)
+    if not allow_outside and not is_inside(output.path, root):
+        hint = "move it in, or use --allow-outside"
+        yield Problem(output.span, f"output {shown} is outside of the project", hint)
+    elif state is not None and path.is_relative_to(state):
+        yield Problem(output.span, f"output {shown} is inside of .fishpipe, which is fishpipe's own")
+    elif kind == "folder":
+        yield Problem(output.span, f"output {shown} is a folder; expected a path of a file")
+    elif kind in ("special", "unreadable"):
+        yield Problem(output.span, f"output {shown} {describe(kind)}")
+
+
+def _shown(path: str) -> str:
+    """A path as it was written, on one line."""
+    return path if path.isprintable() else json.dumps(path, ensure_ascii=True)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
-from fishpipe.manifest import source
-from fishpipe.manifest.source import Listing, Node, Scalar
+from fishpipe.manifest import nodes
+from fishpipe.manifest.conform import Schema, admits, conforms, is_number, pattern
+from fishpipe.manifest.nodes import Listing, Node, Scalar, resolve, spelled, to_data
 from fishpipe.manifest.template import TemplateError, is_template, render
 
-Schema = Mapping[str, Any]
 Scope = Mapping[str, Any]
 
 _EXPECTED: Final = {
@@ -35,7 +35,10 @@ _EXPECTED: Final = {
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",
 }
+_LABELLED: Final = {"bitrate", "id", "language"}
+_MERGE_HINT: Final = "merge keys (<<) are not part of the manifest; write the fields out"
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+MOST_RENDERED: Final = 64_000_000
 
 
 def schema_path() -> Path:
@@ -51,25 +54,17 @@ def load_schema() -> Schema:
     return schema
 
 
-def to_data(node: Node) -> Any:  # noqa: ANN401
-    """A node as plain data: what jsonschema and templates see."""
-    match node:
-        case Scalar():
-            return node.value
-        case Listing():
-            return [to_data(item) for item in node.items]
-        case _:
-            return {key: to_data(value) for key, _, value in node}
-
-
 class Checker:
     """One walk over one file; `problems` grows as it goes, `used` names the variables that were read."""
 
-    def __init__(self, problems: list[Problem], used: set[str], locate: Callable[[Span, str], Span]) -> None:
+    def __init__(self, problems: list[Problem], used: set[str], locate: Callable[[Span, TemplateError], Span]) -> None:
         self.schema = load_schema()
         self.problems = problems
         self.used = used
         self.locate = locate
+        self.broken: set[str] = set()
+        self._told = {problem.span for problem in problems}
+        self._rendered_size = 0
 
     def check(self, node: Node, name: str, scope: Scope) -> Node | None:
         """The rendered node, where it is what the schema (or `$defs/NAME`) asks for."""
@@ -81,15 +76,17 @@ class Checker:
         return self._visit(node, {}, ("vars",), scope, node.span)
 
     def _say(self, span: Span, message: str, hint: str = "") -> None:
+        self._told.add(span)
         self.problems.append(Problem(span, message, hint))
 
     def _visit(self, node: Node, schema: Schema, path: tuple[str, ...], scope: Scope, at: Span) -> Node | None:
         schema, name = self._resolve(schema, "")
-        if isinstance(node, Scalar) and is_template(node.value):
+        if isinstance(node, Scalar) and is_template(node.value) and "const" not in schema:
             rendered = self._rendered(node, scope)
             if rendered is None:
                 return None
-            node = rendered
+            as_text = replace(rendered, value=rendered.raw)
+            node = as_text if self._fits(as_text, schema) and not self._fits(rendered, schema) else rendered
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches and "properties" not in schema:
             resolved = [self._resolve(branch, name) for branch in branches]
@@ -114,12 +111,27 @@ class Checker:
         try:
             value = render(str(node.value), scope, self.used)
         except TemplateError as error:
-            self._say(self.locate(node.span, error.expression), error.message, error.hint)
+            if error.variable not in self.broken:
+                self._say(self.locate(node.span, error), error.message, error.hint)
             return None
         if isinstance(value, (dict, list)):
             self._say(node.span, "the expression is a map or a list; expected text or a number")
             return None
-        return replace(node, value=value, raw=value if isinstance(value, str) else json.dumps(value))
+        raw = value if isinstance(value, str) else spelled(value) if is_number(value) else json.dumps(value)
+        self._rendered_size += len(raw)
+        if self._rendered_size > MOST_RENDERED:
+            self._say(node.span, "the templates of this manifest grow beyond 64 MB")
+            return None
+        return replace(node, value=value, raw=raw)
+
+    def _fits(self, node: Scalar, schema: Schema) -> bool:
+        """Whether a rendered value is right as it is; a number where text is wanted becomes text."""
+        branches = schema.get("anyOf") or schema.get("oneOf") or ()
+        return (
+            conforms(node.value, schema)
+            if not branches
+            else any(self._fits(node, self._resolve(branch, "")[0]) for branch in branches)
+        )
 
     def _branch(
         self,
@@ -143,14 +155,25 @@ class Checker:
         present = [(raw, key.span) for raw, key, _ in node if raw in kinds]
         label = _dotted(path)
         if not present:
-            near = next((hint for raw, _, _ in node if (hint := did_you_mean(raw, kinds))), "")
-            names = ", ".join(f'"{kind}"' for kind in kinds)
-            self._say(at, f"{label} has none of {names}", near or "it needs exactly one of them")
+            self._none_of(node, [schema for schema, _ in fits], kinds, path, at)
             return replace(node, entries=())
         for other, span in present[1:]:
             self._say(span, f'{label} has both "{present[0][0]}" and "{other}"', "keep one of them")
         schema = fits[kinds.index(present[0][0])][0]
         return self._visit(_without(node, {raw for raw, _ in present[1:]}), schema, path, scope, at)
+
+    def _none_of(
+        self, node: nodes.Mapping, branches: list[Schema], kinds: list[str], path: tuple[str, ...], at: Span
+    ) -> None:
+        """A map that is of no kind: blame the keys that no kind knows, or else the lack of a kind."""
+        known = {key for schema in branches for key in schema["properties"]}
+        unknown = [(raw, key.span) for raw, key, _ in node if raw not in known]
+        for raw, span in unknown:
+            hint = _MERGE_HINT if raw == "<<" else did_you_mean(raw, kinds) or f"it needs one of: {', '.join(kinds)}"
+            self._say(span, f'unknown key "{raw[:60]}" in {_dotted(path)}', hint)
+        if not unknown:
+            names = ", ".join(f'"{kind}"' for kind in kinds)
+            self._say(at, f"{_dotted(path)} has none of {names}", "it needs exactly one of them")
 
     def _scalar_branch(self, node: Scalar, branches: list[tuple[Schema, str]], path: tuple[str, ...]) -> Node | None:
         scalars = [(schema, name) for schema, name in branches if name != "template"]
@@ -170,11 +193,11 @@ class Checker:
 
     def _complain(self, problem: Problem | None) -> None:
         """Report a value, unless the parser has already: .nan is one problem, not two."""
-        if problem is not None and all(problem.span != known.span for known in self.problems):
-            self.problems.append(problem)
+        if problem is not None and problem.span not in self._told:
+            self._say(problem.span, problem.message, problem.hint)
 
     def _list(self, node: Listing, schema: Schema, name: str, path: tuple[str, ...], scope: Scope) -> Node | None:
-        if not _admits(schema, "array"):
+        if not admits(schema, "array"):
             self._say(node.span, *self._mismatch(node, schema, name, path))
             return None
         if len(node.items) < schema.get("minItems", 0):
@@ -187,24 +210,33 @@ class Checker:
         return replace(node, items=tuple(items))
 
     def _map(
-        self, node: source.Mapping, schema: Schema, name: str, path: tuple[str, ...], scope: Scope, at: Span
+        self, node: nodes.Mapping, schema: Schema, name: str, path: tuple[str, ...], scope: Scope, at: Span
     ) -> Node | None:
-        if not _admits(schema, "object"):
+        if not admits(schema, "object"):
             self._say(at, *self._mismatch(node, schema, name, path))
             return None
         self._required(node, schema, path, at)
-        entries = []
+        entries: list[tuple[Scalar, Node]] = []
+        dropped = set()
         for raw, key, value in node:
             inner = self._property(raw, key, value, schema, path)
             if inner is None:
+                continue
+            if path == ("vars",) and schema:
+                entries.append((key, value))
                 continue
             deeper = {**scope, "script": {"name": raw}} if path == ("scripts",) else scope
             checked = self._visit(value, inner, (*path, raw), deeper, key.span)
             if checked is not None:
                 entries.append((key, checked))
-        return replace(node, entries=tuple(entries))
+            elif raw not in schema.get("properties", {}):
+                # A voice or a script that is wrong is still declared.
+                entries.append((key, nodes.Mapping(key.span, ())))
+            else:
+                dropped.add(raw)
+        return replace(node, entries=tuple(entries), dropped=frozenset(dropped))
 
-    def _required(self, node: source.Mapping, schema: Schema, path: tuple[str, ...], at: Span) -> None:
+    def _required(self, node: nodes.Mapping, schema: Schema, path: tuple[str, ...], at: Span) -> None:
         keys = {raw for raw, _, _ in node}
         label = _dotted(path)
         for needed in schema.get("required", ()):
@@ -231,13 +263,14 @@ class Checker:
         if extra is False:
             empty = isinstance(value, Scalar) and value.value is None and not value.raw
             comma = "a text with a comma inside of { } needs quotes" if " " in raw or empty else ""
-            near = did_you_mean(raw, properties) or self._home(raw, schema) or comma
+            merge = _MERGE_HINT if raw == "<<" else ""
+            near = merge or did_you_mean(raw, properties) or self._home(raw, schema) or comma
             hint = near or f"known: {' '.join(properties)}"
             where = _dotted(path) if path else "the manifest"
             self._say(key.span, f'unknown key "{raw[:60]}" in {where}', hint)
             return None
         names, name = self._resolve(schema.get("propertyNames", {}), "")
-        if "pattern" in names and not re.search(names["pattern"], raw):
+        if "pattern" in names and not pattern(names["pattern"]).search(raw):
             expected = _EXPECTED["name"] if name else "letters, digits and _"
             self._say(key.span, f'"{raw[:60]}" cannot be a name here; expected {expected}')
             return None
@@ -257,7 +290,7 @@ class Checker:
 
     def _scalar(self, node: Scalar, schema: Schema, name: str, path: tuple[str, ...]) -> Problem | None:
         value = node.value
-        if not _conforms(value, schema):
+        if not conforms(value, schema):
             return Problem(node.span, *self._mismatch(node, schema, name, path))
         return None
 
@@ -273,7 +306,7 @@ class Checker:
                 return 'text begins with "[": YAML reads a list', f'Quote it: text: "[{words[:60]}]"'
             case Listing():
                 return f"{label} is a list; expected {expected}", ""
-            case source.Mapping():
+            case nodes.Mapping():
                 return f"{label} is a map; expected {expected}", ""
             case Scalar():
                 pass
@@ -281,11 +314,11 @@ class Checker:
             return f"{label} is empty; expected {expected}", ""
         if name == "duration" and _NUMBER.fullmatch(node.raw):
             return f"{label} {node.raw} has no unit", f"write {node.raw}ms or {node.raw}s"
-        found = f'"{node.raw[:60]}"' if isinstance(node.value, str) else node.raw[:60]
+        found = json.dumps(node.raw[:60], ensure_ascii=False) if isinstance(node.value, str) else node.raw[:60]
         return f"{label} is {found}; expected {expected}", _value_hint(node, schema, path)
 
     def _expected(self, schema: Schema, name: str, label: str) -> str:
-        if label in _EXPECTED and ("pattern" in schema or "enum" in schema):
+        if label in _LABELLED and ("pattern" in schema or "enum" in schema):
             return _EXPECTED[label]
         if name in _EXPECTED:
             return _EXPECTED[name]
@@ -317,8 +350,12 @@ def _value_hint(node: Scalar, schema: Schema, path: tuple[str, ...]) -> str:
     options = schema.get("enum", ())
     if path[-2:-1] == ("segments",) and isinstance(node.value, str):
         return f"write text: {json.dumps(node.raw[:60], ensure_ascii=False)}"
-    if isinstance(node.value, str) and node.raw in map(str, options):
+    if isinstance(node.value, str) and (node.raw in map(str, options) or conforms(resolve(node.raw), schema)):
         return "remove the quotes"
+    if schema.get("type") == "boolean" and node.raw in ("yes", "no", "on", "off"):
+        return f"write {'true' if node.raw in ('yes', 'on') else 'false'}"
+    if isinstance(node.value, (int, float)) and conforms(node.raw, schema):
+        return f'quote it: "{node.raw}"'
     words = [option for option in options if isinstance(option, str)]
     return did_you_mean(node.raw, words) if words else ""
 
@@ -327,11 +364,7 @@ def _dotted(path: tuple[str, ...]) -> str:
     return ".".join(path).replace(".[", "[") or "the manifest"
 
 
-def _admits(schema: Schema, kind: str) -> bool:
-    return bool(schema["type"] == kind) if "type" in schema else not schema.keys() & {"const", "enum", "pattern"}
-
-
-def _without(node: source.Mapping, keys: set[str]) -> source.Mapping:
+def _without(node: nodes.Mapping, keys: set[str]) -> nodes.Mapping:
     return replace(node, entries=tuple(entry for entry in node.entries if entry[0].raw not in keys))
 
 
@@ -340,32 +373,3 @@ def _typed(node: Scalar, schema: Schema) -> Scalar:
     if isinstance(node.value, float) and node.value.is_integer() and schema.get("type") != "number":
         return replace(node, value=int(node.value))
     return node
-
-
-def _is_type(value: object, kind: str) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return {
-        "string": isinstance(value, str),
-        "boolean": isinstance(value, bool),
-        "number": number,
-        "integer": number and float(value).is_integer(),  # type: ignore[arg-type]
-    }.get(kind, False)
-
-
-def _same(value: object, option: object) -> bool:
-    return value == option and isinstance(value, bool) == isinstance(option, bool)
-
-
-def _conforms(value: source.Value, schema: Schema) -> bool:
-    kinds = schema.get("type")
-    if kinds is not None and not any(_is_type(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
-        return False
-    if "const" in schema and not _same(value, schema["const"]):
-        return False
-    if "enum" in schema and not any(_same(value, option) for option in schema["enum"]):
-        return False
-    if isinstance(value, str):
-        return "pattern" not in schema or re.search(schema["pattern"], value) is not None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
-    return True

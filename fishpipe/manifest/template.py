@@ -7,6 +7,7 @@ stranger can neither reach the interpreter nor fill its memory.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,20 +17,23 @@ from typing import Any, Final
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from fishpipe.errors import did_you_mean
+from fishpipe.manifest.nodes import CONTROL, spelled
 
 MAX_VALUE: Final = 1_000_000
 
 _OPEN = re.compile(r"\{\{|\{%|\{#")
-_EXPRESSION = re.compile(r"""\{\{(?P<body>(?:[^'"}]|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\}(?!\}))*)\}\}""", re.DOTALL)
+_EXPRESSION = re.compile(
+    r"""\{\{(?P<body>(?:[^'"}]|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'|\}(?!\}))*+)\}\}""", re.DOTALL
+)
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701  (no HTML is made here)
 
 
 class TemplateError(Exception):
     """An expression that cannot be evaluated: what is wrong, the cure, and where in the value it stands."""
 
-    def __init__(self, message: str, hint: str = "", expression: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", expression: str = "", variable: str = "") -> None:
         super().__init__(message)
-        self.message, self.hint, self.expression = message, hint, expression
+        self.message, self.hint, self.expression, self.variable = message, hint, expression, variable
 
 
 def is_template(value: object) -> bool:
@@ -42,29 +46,27 @@ def render(text: str, scope: Mapping[str, Any], used: set[str] | None = None) ->
 
     Names that are looked up are added to `used`. Raises TemplateError.
     """
-    whole = _EXPRESSION.fullmatch(text.strip())
-    if whole:
+    stripped = text.strip()
+    whole = _EXPRESSION.match(stripped)
+    if whole and whole.end() == len(stripped):
         return _evaluate(whole["body"], scope, used)
     parts: list[str] = []
     size = position = 0
-    for match in _EXPRESSION.finditer(text):
-        _plain(text[position : match.start()], parts)
-        parts.append(_text(_evaluate(match["body"], scope, used)))
+    while (opening := _OPEN.search(text, position)) is not None:
+        if opening[0] != "{{":
+            message = f'"{opening[0]}" is not allowed: templates are {{{{ expressions }}}} only'
+            raise TemplateError(message, expression=opening[0])
+        match = _EXPRESSION.match(text, opening.start())
+        if match is None:
+            raise TemplateError(
+                '"{{" is not closed', 'close it with "}}"', text[opening.start() : opening.start() + 20]
+            )
+        parts += [text[position : opening.start()], _text(_evaluate(match["body"], scope, used))]
         position = match.end()
         size += len(parts[-1])
         if size > MAX_VALUE:
             raise TemplateError("the value grows beyond 1 MB", expression=match[0])
-    _plain(text[position:], parts)
-    return "".join(parts)
-
-
-def _plain(text: str, parts: list[str]) -> None:
-    stray = _OPEN.search(text)
-    if stray and stray[0] == "{{":
-        raise TemplateError('"{{" is not closed', 'close it with "}}"', "{{")
-    if stray:
-        raise TemplateError(f'"{stray[0]}" is not allowed: templates are {{{{ expressions }}}} only', "", stray[0])
-    parts.append(text)
+    return "".join([*parts, text[position:]])
 
 
 @lru_cache(maxsize=4096)
@@ -72,12 +74,12 @@ def _parse(body: str) -> nodes.Expr:
     try:
         tree = _ENVIRONMENT.parse("{{" + body + "}}")
     except TemplateSyntaxError as error:
-        raise TemplateError(f"{{{{{body}}}}}: {error.message}", expression=body) from error
+        raise TemplateError(f"{_brief(body)}: {error.message}", expression=body) from error
     except RecursionError:
-        raise TemplateError("the expression is nested too deeply", expression=body[:40]) from None
+        raise TemplateError("the expression is nested too deeply") from None
     outputs = tree.body
     if len(outputs) != 1 or not isinstance(outputs[0], nodes.Output) or len(outputs[0].nodes) != 1:
-        raise TemplateError(f"{{{{{body}}}}}: expected one expression", expression=body)
+        raise TemplateError(f"{_brief(body)}: expected one expression", expression=body)
     return outputs[0].nodes[0]
 
 
@@ -86,12 +88,20 @@ def _evaluate(body: str, scope: Mapping[str, Any], used: set[str] | None) -> Any
         value = _Evaluator(scope, used).visit(_parse(body))
         return _sized(value)
     except TemplateError as error:
-        error.expression = error.expression or body
+        error.expression = "{{" + body + "}}"
         raise
     except RecursionError:
-        raise TemplateError("the expression is nested too deeply", expression=body[:40]) from None
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError, LookupError) as error:
-        raise TemplateError(f"{{{{{body}}}}}: {error}", expression=body) from error
+        raise TemplateError("the expression is nested too deeply", expression="{{" + body + "}}") from None
+    except ZeroDivisionError:
+        raise TemplateError(f"{_brief(body)}: division by zero", expression="{{" + body + "}}") from None
+    except (TypeError, ValueError, OverflowError, LookupError, AttributeError) as error:
+        message = f"{_brief(body)}: these values do not go together"
+        raise TemplateError(message, expression="{{" + body + "}}") from error
+
+
+def _brief(body: str) -> str:
+    text = "{{" + body + "}}"
+    return text if len(text) <= 80 else f"{text[:60]}… }}}}"
 
 
 def _text(value: object) -> str:
@@ -102,12 +112,18 @@ def _text(value: object) -> str:
         raise TemplateError(f"the expression is {kind}; expected text or a number")
     if isinstance(value, int) and value.bit_length() > 10_000:
         raise TemplateError("the number is too long to write")
-    return str(value)
+    return spelled(value)
 
 
 def _sized(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, (str, list)) and len(value) > MAX_VALUE:
         raise TemplateError("the value grows beyond 1 MB")
+    if isinstance(value, str) and (found := CONTROL.search(value)):
+        raise TemplateError(f"the value holds the control character U+{ord(found[0]):04X}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TemplateError("the value is not a finite number")
+    if isinstance(value, int) and value.bit_length() > 1024:
+        raise TemplateError("the number is too large")
     return value
 
 
@@ -145,8 +161,10 @@ def _join(value: Sequence[object], separator: str = "") -> str:
     return separator.join(parts)
 
 
-def _round(value: float, digits: int = 0) -> float:
+def _round(value: float, digits: object = 0) -> float:
     number: float = _number(value)
+    if not isinstance(digits, int) or not -20 <= digits <= 20:
+        raise TemplateError("round takes from -20 to 20 digits")
     return round(number, digits) if digits else round(number)
 
 
@@ -242,7 +260,7 @@ class _Evaluator:
         self.used.add(name)
         if name not in self.scope:
             hint = did_you_mean(name, self.scope) or "declare it under vars"
-            raise TemplateError(f'undefined variable "{name}"', hint)
+            raise TemplateError(f'undefined variable "{name}"', hint, variable=name)
         return self.scope[name]
 
     def _item(self, value: object, key: object) -> Any:  # noqa: ANN401
@@ -250,7 +268,8 @@ class _Evaluator:
             raise TemplateError(f'"{key}" is not allowed: names that begin with "_" are out of reach')
         if isinstance(value, Mapping) and isinstance(key, str):
             if key not in value:
-                raise TemplateError(f'no "{key}" here', did_you_mean(key, value) or f"known: {', '.join(value)}")
+                hint = did_you_mean(key, value) or (f"known: {', '.join(value)}" if value else "")
+                raise TemplateError(f'no "{key}" here', hint, variable=key)
             return value[key]
         if isinstance(value, (list, tuple)) and isinstance(key, int):
             return value[key]
@@ -274,7 +293,13 @@ class _Evaluator:
         if node.name not in FILTERS:
             hint = did_you_mean(node.name, FILTERS) or f"known: default {' '.join(FILTERS)}"
             raise TemplateError(f'no filter "{node.name}"', hint)
-        return _sized(FILTERS[node.name](_sized(self.visit(node.node)), *arguments))
+        value = _sized(self.visit(node.node))
+        try:
+            return _sized(FILTERS[node.name](value, *arguments))
+        except (TypeError, ValueError, LookupError, OverflowError):
+            raise TemplateError(
+                f'filter "{node.name}" cannot take {_kind(value)} and {len(arguments)} arguments'
+            ) from None
 
     def _default(self, node: nodes.Node, arguments: Sequence[Any]) -> Any:  # noqa: ANN401
         fallback = arguments[0] if arguments else ""

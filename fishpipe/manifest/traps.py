@@ -4,66 +4,106 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Problem, Span
 
-_ENTRY = re.compile(r"^(?P<lead>\s*(?:- +)*(?P<key>[^\s:#\"'{}\[\]-][^:#\"'{}\[\]]*):[ ]+)(?P<value>\S.*?)\s*$")
-# Keys whose values are meant to be lists or maps: an unclosed bracket there is no text.
-_STRUCTURE = {
-    *("budget", "defaults", "image_urls", "include", "outputs", "prices", "project", "prosody"),
-    *("provider", "references", "scripts", "segments", "vars", "voices"),
-}
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_ENTRY: Final = re.compile(r"^(?P<lead>\s*(?:- +)*(?P<key>[^\s:#\"'{}\[\]-][^:#\"'{}\[\]]*):[ ]+)(?P<value>\S.*?)\s*$")
+_BLOCK: Final = re.compile(r"(^|[:\-]\s+)[|>][-+]?\d?[-+]?\s*(#.*)?$")
+_QUOTED: Final = re.compile(r"""("(\\.|[^"\\])*"|'(''|[^'])*')\s*(#.*)?""")
 
 
-def advise(text: str, span: Span) -> Problem | None:
-    """The trap behind a syntax error at `span`, looked for on that line and the ones just above it; or None."""
+def find_trap(text: str, file: str, numbers: Iterable[int]) -> Problem | None:
+    """The first trap on one of these lines (from 1), or None."""
     lines = text.split("\n")
-    for number in range(min(span.line, len(lines)), max(span.line - 3, 0), -1):
-        problem = _trap(lines[number - 1], span.file, number)
-        if problem:
-            return problem
+    for number in numbers:
+        if number <= len(lines) and not _in_block(lines, number):
+            problem = _trap(lines[number - 1], file, number)
+            if problem:
+                return problem
     return None
 
 
-def repair(text: str, line: int) -> str | None:
-    """The text with the value of a trapped line quoted (a tab made spaces), or None where there is no repair."""
+def repair(text: str, line: int) -> str:
+    """The text with the value of a trapped line quoted."""
     lines = text.split("\n")
-    current = lines[line - 1]
-    indent = current[: len(current) - len(current.lstrip())]
-    if "\t" in indent:
-        lines[line - 1] = current.replace("\t", "  ", indent.count("\t"))
-        return "\n".join(lines)
-    entry = _ENTRY.match(current)
-    if not entry:
-        return None
-    lines[line - 1] = entry["lead"] + json.dumps(entry["value"], ensure_ascii=False)
+    entry = _ENTRY.match(lines[line - 1])
+    if entry:
+        lines[line - 1] = entry["lead"] + json.dumps(entry["value"], ensure_ascii=False)
     return "\n".join(lines)
 
 
-def _trap(line: str, file: str, number: int) -> Problem | None:
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent:
-        span = Span(file, number, indent.index("\t") + 1)
-        return Problem(span, "a tab indents this line; YAML allows spaces only", "replace the tab by spaces")
-    entry = _ENTRY.match(line)
-    if not entry:
+def tabs(text: str, file: str) -> list[Problem]:
+    """All lines that a tab indents, at most a hundred."""
+    found: list[Problem] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        problem = _tab(line, file, number)
+        if problem and len(found) < 100:
+            found.append(problem)
+    return found
+
+
+def _tab(line: str, file: str, number: int) -> Problem | None:
+    indent = re.match(r"[ \t-]*", line)
+    if indent is None or "\t" not in indent[0] or not line.strip():
         return None
+    span = Span(file, number, indent[0].index("\t") + 1)
+    return Problem(span, "a tab indents this line; YAML allows spaces only", "replace the tab by spaces")
+
+
+def _in_block(lines: Sequence[str], number: int) -> bool:
+    """Whether a line is the content of a block scalar (``|`` or ``>``): prose, where nothing is a trap."""
+    indent = _indent(lines[number - 1])
+    for above in reversed(lines[: number - 1]):
+        if above.strip() and _indent(above) < indent:
+            return _BLOCK.search(above) is not None
+    return False
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _trap(line: str, file: str, number: int) -> Problem | None:
+    tab = _tab(line, file, number)
+    entry = _ENTRY.match(line)
+    if tab or not entry:
+        return tab
     key, value = entry["key"].strip(), entry["value"]
     span = Span(file, number, len(entry["lead"]) + 1, len(value))
     cure = f"Quote it: {key}: {json.dumps(value, ensure_ascii=False)}"
     if value[0] in "[{":
-        whole = re.fullmatch(r"[\[{].*[\]}]\s*(#.*)?", value)
         kind = "list" if value[0] == "[" else "map"
-        trapped = not whole and key not in _STRUCTURE
-        return Problem(span, f'{key} begins with "{value[0]}": YAML reads a {kind}. {cure}') if trapped else None
-    if value[0] in "@`%&*!|>" and len(value) > 1:
+        return (
+            Problem(span, f'{key} begins with "{value[0]}": YAML reads a {kind}. {cure}') if _goes_on(value) else None
+        )
+    if value[0] in "@`%&*!|>" and len(value) > 1 and not _BLOCK.search(f": {value}"):
         return Problem(span, f'{key} begins with "{value[0]}", which means something else to YAML. {cure}')
     if value[0] in "\"'":
-        whole = re.fullmatch(r"""("(\\.|[^"\\])*"|'(''|[^'])*')\s*(#.*)?""", value)
         message = f"{key} has text after its closing quote, or no closing quote; quotes within need a \\"
-        return None if whole else Problem(span, message)
+        return None if _QUOTED.fullmatch(value) else Problem(span, message)
     colon = re.search(r":(\s|$)", value)
     if colon:
         at = Span(file, number, len(entry["lead"]) + 1 + colon.start())
         return Problem(at, f'{key} has ": " in it: YAML reads a key. {cure}')
     return None
+
+
+def _goes_on(value: str) -> bool:
+    """Whether text follows the bracket that closes the first one: prose, not a list or a map."""
+    level, quote = 0, ""
+    for at, char in enumerate(value):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "[{":
+            level += 1
+        elif char in "]}":
+            level -= 1
+            if level == 0:
+                return bool(re.match(r"\s*[^\s#,]", value[at + 1 :]))
+    return False

@@ -1,0 +1,184 @@
+"""Parser events → nodes; refuses what a manifest has no use for: tags, documents, duplicate keys, alias bombs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import yaml
+
+from fishpipe.errors import Problem, Span
+from fishpipe.manifest.nodes import CONTROL, Listing, Mapping, Node, Scalar, is_non_finite, resolve
+
+MAX_DEPTH: Final = 32
+MAX_NODES: Final = 2_000_000
+# Values that are spoken or shown: a comment right behind one may be a part of it.
+_PROSE: Final = {"text", "title", "chapter", "caption"}
+
+
+class Stop(Exception):
+    """Reading on makes no sense."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+class Composer:
+    """Builds the nodes of one document; `problems` grows as it goes."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.lines = text.split("\n")
+        self.problems: list[Problem] = []
+        self._events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self._anchors: dict[str, Node] = {}
+        self._open: set[str] = set()
+        self._nodes = 0
+
+    def compose(self) -> Node | None:
+        """The root. Raises Stop, or yaml's own errors."""
+        root: Node | None = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise Stop(Problem(self._span(event), "a second document; expected one", 'remove the "---"'))
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._node(event, 0)
+        return root
+
+    def _say(self, span: Span, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(span, message, hint))
+
+    def _next(self) -> Any:  # noqa: ANN401  (yaml's events share no useful type)
+        return next(self._events)
+
+    def _node(self, event: yaml.NodeEvent, depth: int) -> Node:
+        self._nodes += 1
+        if depth > MAX_DEPTH:
+            raise Stop(Problem(self._span(event), f"nested deeper than {MAX_DEPTH} levels"))
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, depth)
+        tag = getattr(event, "tag", None)
+        if tag is not None and not (tag == "!" and isinstance(event, yaml.ScalarEvent)):
+            self._say(self._span(event), f"YAML tag {tag} is not allowed", "remove the tag")
+        anchor: str | None = event.anchor
+        if anchor:
+            self._open.add(anchor)
+        node: Node
+        if isinstance(event, yaml.ScalarEvent):
+            node = self._scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self._list(event, depth)
+        else:
+            node = self._map(event, depth)
+        if anchor:
+            self._open.discard(anchor)
+            self._anchors[anchor] = node
+        return node
+
+    def _list(self, start: yaml.NodeEvent, depth: int) -> Listing:
+        items = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._node(event, depth + 1))
+        return Listing(self._span(start), tuple(items), self._size(start, items), _height(items))
+
+    def _map(self, start: yaml.NodeEvent, depth: int) -> Node:
+        entries: dict[str, tuple[Scalar, Node]] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key = self._node(event, depth + 1)
+            node = self._node(self._next(), depth + 1)
+            if not isinstance(key, Scalar):
+                template = self._unquoted_template(start)
+                if template is not None:
+                    self._skip_to_end()
+                    return template
+                self._say(key.span, "a key must be a word", "quote it")
+            elif key.raw in entries:
+                self._say(key.span, f'duplicate key "{key.raw}"', f"the first is at {entries[key.raw][0].span}")
+            else:
+                entries[key.raw] = (key, node)
+                self._check_comment(key, node)
+        children = [node for _, node in entries.values()]
+        return Mapping(self._span(start), tuple(entries.values()), self._size(start, children), _height(children))
+
+    def _unquoted_template(self, start: yaml.NodeEvent) -> Scalar | None:
+        """What was meant by ``{{ … }}`` without quotes, which YAML reads as a map in a map."""
+        span = self._span(start)
+        rest = self.lines[span.line - 1][span.column - 1 :]
+        match = re.match(r"\{\{.*?\}\}", rest)
+        if match is None:
+            return None
+        whole = Span(self.file, span.line, span.column, len(match[0]))
+        self._say(
+            whole, "a value that begins with {{ needs quotes", f"write {json.dumps(match[0], ensure_ascii=False)}"
+        )
+        return Scalar(span, match[0], match[0])
+
+    def _skip_to_end(self) -> None:
+        """Pass over the rest of a map whose start is behind us."""
+        level = 1
+        while level:
+            event = self._next()
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+
+    def _check_comment(self, key: Scalar, node: Node) -> None:
+        """`text: We are #1` is cut at the #: prose is not followed by a comment without a space in it."""
+        if key.raw not in _PROSE or not isinstance(node, Scalar):
+            return
+        line = self.lines[node.span.line - 1] if node.span.line <= len(self.lines) else ""
+        end = node.span.column - 1 + (node.span.length if node.raw else 0)
+        begins = line[node.span.column - 1 : node.span.column]
+        cut = re.match(r"\s*(#[^\s#].*)", line[end:]) if begins not in ("'", '"', "|", ">") else None
+        if cut and line[: end + cut.start(1)][-1:].isspace():
+            whole = line[key.span.column - 1 + key.span.length + 1 :].strip()
+            at = Span(self.file, node.span.line, end + cut.start(1) + 1, len(cut[1]))
+            quoted = json.dumps(whole, ensure_ascii=False)
+            self._say(at, f'{key.raw} has " #" in it: YAML reads a comment', f"Quote it: {key.raw}: {quoted}")
+
+    def _size(self, start: yaml.NodeEvent, children: list[Node]) -> int:
+        """Nodes below, aliases expanded: what a walk will cost, so that a bomb is seen before it is walked."""
+        size = 1 + sum(child.size for child in children)
+        if size > MAX_NODES or size > 1000 + 10 * self._nodes:
+            raise Stop(Problem(self._span(start), f"aliases expand to more than {size:,} values", "write it out"))
+        return size
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        raw: str = event.value
+        span = self._span(event)
+        plain = event.implicit[0] and not event.style
+        value = resolve(raw) if plain else raw
+        if plain and value == raw and is_non_finite(raw):
+            self._say(span, f"{raw[:40]} is not a finite number")
+        if not plain and (match := CONTROL.search(raw)):
+            self._say(span, f"control character U+{ord(match[0]):04X} in a value is not allowed", "remove the escape")
+        return Scalar(span, value, raw)
+
+    def _alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+        span = self._span(event)
+        if event.anchor in self._open:
+            raise Stop(Problem(span, f"*{event.anchor} contains itself"))
+        node = self._anchors.get(str(event.anchor))
+        if node is None:
+            self._say(span, f"no anchor &{event.anchor}", "a text that begins with * needs quotes")
+            return Scalar(span, None, "")
+        if depth + node.height > MAX_DEPTH:
+            raise Stop(Problem(span, f"nested deeper than {MAX_DEPTH} levels"))
+        return node
+
+    def _span(self, event: yaml.Event) -> Span:
+        start: Any = event.start_mark
+        end: Any = event.end_mark
+        if isinstance(event, yaml.CollectionStartEvent):
+            length = 1
+        elif end.line == start.line:
+            length = end.column - start.column
+        else:
+            length = len(self.lines[start.line]) - start.column if start.line < len(self.lines) else 1
+        return Span(self.file, start.line + 1, start.column + 1, max(length, 1))
+
+
+def _height(children: list[Node]) -> int:
+    return 1 + max((child.height for child in children), default=0)

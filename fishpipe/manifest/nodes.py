@@ -1,0 +1,125 @@
+"""Nodes of YAML that know their place, and the values of plain scalars (YAML 1.2's core schema: `no` is a word)."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fishpipe.errors import Span
+
+Value = str | int | float | bool | None
+
+CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_INT: Final = re.compile(r"[-+]?[0-9]{1,39}")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NON_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS: Final[dict[str, Value]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value; `raw` is what was written, without its quotes."""
+
+    span: Span
+    value: Value
+    raw: str
+    size: int = 1
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A sequence of nodes; `size` counts all nodes below, `height` their levels."""
+
+    span: Span
+    items: tuple[Node, ...]
+    size: int = 1
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys, each a scalar with its own span, and their nodes; `dropped` are keys whose values were wrong."""
+
+    span: Span
+    entries: tuple[tuple[Scalar, Node], ...]
+    size: int = 1
+    height: int = 1
+    dropped: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[tuple[str, Scalar, Node]]:
+        return ((key.raw, key, node) for key, node in self.entries)
+
+    def get(self, name: str) -> Node | None:
+        """The node under a key, or None."""
+        return next((node for key, node in self.entries if key.raw == name), None)
+
+
+Node = Scalar | Listing | Mapping
+
+
+class _Spelled:
+    """A number that remembers how it was written, for where it becomes text: 1.50 is spoken as 1.50."""
+
+    spelling: str
+
+
+class SpelledInt(_Spelled, int):
+    """A whole number as it was written."""
+
+
+class SpelledFloat(_Spelled, float):
+    """A number as it was written."""
+
+
+_N = TypeVar("_N", SpelledInt, SpelledFloat)
+
+
+def spelled(number: object) -> str:
+    """A number as text: as it was written, where that is known."""
+    return number.spelling if isinstance(number, _Spelled) else str(number)
+
+
+def resolve(raw: str) -> Value:
+    """A plain scalar's value; a non-finite number stays text, for the caller to refuse."""
+    if raw in _WORDS:
+        return _WORDS[raw]
+    if _INT.fullmatch(raw):
+        return _spelling(SpelledInt(raw), raw)
+    if re.fullmatch("0o[0-7]{1,20}", raw):
+        return int(raw, 8)
+    if re.fullmatch("0x[0-9a-fA-F]{1,16}", raw):
+        return int(raw, 16)
+    if _FLOAT.fullmatch(raw) and len(raw) < 40 and math.isfinite(float(raw)):
+        return _spelling(SpelledFloat(raw), raw)
+    return raw
+
+
+def _spelling(number: _N, raw: str) -> _N:
+    number.spelling = raw
+    return number
+
+
+def is_non_finite(raw: str) -> bool:
+    """Whether a plain scalar is a number without an end: .inf, .nan, 1e400."""
+    return bool(_NON_FINITE.fullmatch(raw) or (_FLOAT.fullmatch(raw) and math.isinf(float(raw))))
+
+
+def to_data(node: Node) -> Any:  # noqa: ANN401
+    """A node as plain data: what jsonschema and templates see."""
+    match node:
+        case Scalar():
+            return node.value
+        case Listing():
+            return [to_data(item) for item in node.items]
+        case Mapping():
+            return {key: to_data(value) for key, _, value in node}
