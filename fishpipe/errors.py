@@ -8,6 +8,7 @@ FishpipeError
 │                 CallFailed, CallRefused, CallInDoubt, TransientError, LinkExpired   exit 1
 ├── ProjectBusy                                                  exit 6
 ├── StoreError, AudioError (ImplausibleAudio)                    exit 1
+├── Interrupted                                                  exit 130, 143
 """
 
 from __future__ import annotations
@@ -93,6 +94,14 @@ class ProjectBusy(FishpipeError):
     """Another run holds the project."""
 
     exit_code = 6
+
+
+class Interrupted(FishpipeError):
+    """A second signal: stopped at once."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("Stopped at once. Nothing that was paid for is lost. Continue: fishpipe build")
+        self.exit_code = code
 
 
 class StoreError(FishpipeError):

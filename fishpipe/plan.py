@@ -57,6 +57,7 @@ class CallRow:
     charged: Charged = "no"
     error: str | None = None
     address: str | None = None
+    intended: float = 0.0
     updated: float = 0.0
 
 

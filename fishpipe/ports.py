@@ -67,7 +67,10 @@ class VoiceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What was paid for: append-only, the record of money. `usd` is an estimate."""
+    """What was paid for: append-only, the record of money. `usd` is an estimate.
+
+    `kind` is clip, voice, or in doubt: a call that may have been charged and was made again.
+    """
 
     fingerprint: Fingerprint
     address: str
@@ -133,6 +136,12 @@ class Store(Protocol):
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """The call is in another state."""
+
+    def receipt(self, receipt: Receipt) -> None:
+        """Add to the record of money."""
+
+    def voice_ids(self) -> set[str]:
+        """The ids of all voices that are known as ours."""
 
     def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
         """Write an error beside a call's state."""
@@ -302,6 +311,8 @@ class RunLimits:
     attempts: int = 6
     first_delay: float = 0.5
     longest_delay: float = 30.0
+    longest_wait: float = 600.0
+    rate_limits: int = 60
     poll_first: float = 0.5
     poll_longest: float = 5.0
     poll_batch: int = 50

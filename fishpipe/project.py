@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, ManifestError, Problem
+from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, Interrupted, ManifestError, Problem
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.graph.fingerprints import Digest
 from fishpipe.manifest.load import load
@@ -196,11 +197,19 @@ class Project:
                 f"{what}{usd} {need} a token: set ACEDATACLOUD_API_TOKEN or add it to .env. "
                 "Free draft: fishpipe build --provider sandbox"
             )
+        if not (self.choices.token.value.isascii() and self.choices.token.value.isprintable()):
+            raise AuthError(f"the token from the {self.choices.token.origin} has characters that no token has")
         self._check_token_goes_home(self.choices.token)
 
     def _check_token_goes_home(self, token: Setting) -> None:
         """A base URL that a cloned repository brings is not given a token from elsewhere."""
         base = self.base_url
+        try:
+            whole = urlsplit(base.value).scheme in ("http", "https") and urlsplit(base.value).port != 0
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ConfigurationError(f"the base URL from the {base.origin} is not an address: {base.value}")
         trusted = base.value.rstrip("/") == DEFAULT_BASE_URL or is_loopback(base.value)
         if not trusted and base.origin in (".env", "manifest") and base.origin != token.origin:
             raise ConfigurationError(
@@ -254,11 +263,15 @@ class Project:
         try:
             with _signals(run):
                 done = await run.carry_out()
+        except asyncio.CancelledError:
+            raise Interrupted(run.interrupted or 130) from None
         finally:
             await speech.aclose()
             await downloads.aclose()
         self._remember(session)
         reporter.tell(done)
+        if run.crash is not None:
+            raise run.crash
         return done
 
     def _limits(self, base_url: str) -> RunLimits:

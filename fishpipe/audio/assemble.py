@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from fishpipe.audio.decode import decode_clip, decode_file
@@ -77,7 +78,8 @@ class Stitcher:
         except OSError as error:
             raise AudioError(f"{step.output.shown} cannot be written: {error.strerror or error}") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         places = tuple((place.start, place.end) for place in timeline.places)
         return OutputRow(recipe=recipe, digest=digest, rate=timeline.rate, length=timeline.length, places=places)
 
@@ -135,7 +137,11 @@ def _decoded(item: Item, clips: Mapping[Fingerprint, ClipFile]) -> AudioSegment:
     try:
         if item.clip is not None:
             clip = clips[item.clip]
-            return decode_clip(clip.path.read_bytes(), clip.format, clip.sample_rate)
+            data = clip.path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != clip.digest:
+                clip.path.replace(clip.path.with_suffix(".damaged"))
+                raise AudioError("its clip was damaged on disk, and is put aside; build again to collect it")
+            return decode_clip(data, clip.format, clip.sample_rate)
         if item.asset is None:
             raise AudioError("a pause has no sound")
         return decode_file(item.asset)

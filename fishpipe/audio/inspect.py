@@ -9,7 +9,7 @@ import numpy as np
 
 from fishpipe.audio.carrier import samples
 from fishpipe.audio.decode import decode_clip
-from fishpipe.audio.mp3 import declared_frames, walk
+from fishpipe.audio.mp3 import declared_frames, read_frame, walk
 from fishpipe.errors import AudioError, ImplausibleAudio
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FASTEST: Final = 0.015
 SLOWEST: Final = 0.8
 ALWAYS: Final = 4.0
 _CUES: Final = re.compile(r"\[[^\]]*\]|\([^)]*\)|<\|[^|]*\|>")
-_FOREIGN: Final = (b"<!DOCTYPE", b"<html", b"<HTML", b"RIFF", b"ID3", b"OggS", b'{"')
+_FOREIGN: Final = (b"RIFF", b"ID3", b"OggS", b"fLaC")
 
 
 class ClipInspector:
@@ -32,7 +32,7 @@ class ClipInspector:
     def inspect(self, part: Path, step: ClipStep) -> float:
         """Seconds of sound. Raises AudioError, or ImplausibleAudio where only the length is wrong."""
         data = part.read_bytes()
-        if step.format == "pcm" and data.startswith(_FOREIGN):
+        if step.format == "pcm" and _is_foreign(data):
             raise AudioError(f"expected pcm, found bytes that begin with {data[:8]!r}")
         if step.format == "mp3":
             _check_frames(data)
@@ -43,6 +43,16 @@ class ClipInspector:
         seconds: float = sound.duration_seconds
         _check_length(seconds, step)
         return seconds
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Whether bytes are another format's, or a text's, and so no PCM."""
+    first = read_frame(data, 0)
+    if first is not None and read_frame(data, first.size) is not None:
+        return True
+    head = data[:200].lstrip()
+    words = head.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in head)
+    return data.startswith(_FOREIGN) or (head[:1] in (b"<", b"{", b"[") and words)
 
 
 def _check_frames(data: bytes) -> None:

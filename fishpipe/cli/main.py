@@ -127,7 +127,9 @@ def _unexpected(error: Exception) -> int:
     text = "".join(traceback.format_exception(error))
     token = os.environ.get(TOKEN)
     text = text.replace(token, "***") if token else text
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="fishpipe-", suffix=".log", delete=False) as log:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", errors="backslashreplace", prefix="fishpipe-", suffix=".log", delete=False
+    ) as log:
         log.write(f"fishpipe {__version__}, Python {sys.version}\n{text}")
     _say(f"internal error: {type(error).__name__}. This is a bug; please report it with {Path(log.name)}")
     return 70

@@ -99,6 +99,8 @@ def _message(error: object) -> str:
 
 
 def _moment(value: object) -> float | None:
+    if isinstance(value, (int, float)):
+        return float(value)
     if not isinstance(value, str):
         return None
     try:

@@ -84,10 +84,14 @@ class FishClient:
     async def find_voices(self, title: str) -> Sequence[VoiceInfo]:
         """GET /fish/model: the account's own voices of exactly this title."""
         params = {"self": "true", "title": title, "page_size": 100, "page_number": 1}
-        data = parse_object(await self._free("GET", "/fish/model", params=params)) or {}
-        items = data.get("items")
-        voices = [read_voice(item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-        return [voice for voice in voices if voice.title == title and voice.id]
+        response = await self._free("GET", "/fish/model", params=params)
+        items = (parse_object(response) or {}).get("items")
+        if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("_id") for item in items):
+            message = f"the list of voices cannot be read: {quote(response)}"
+            raise TransientError(message, status=response.status_code)
+        wanted = title.casefold().strip()
+        voices = [read_voice(item) for item in items]
+        return [voice for voice in voices if voice.title.casefold().strip() == wanted]
 
     async def tasks(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
         """POST /fish/tasks: one by `retrieve`, several by `retrieve_batch`; those it does not know are not known."""
@@ -97,12 +101,14 @@ class FishClient:
                 data = parse_object(await self._free("POST", "/fish/tasks", json={"id": ids[0], "action": "retrieve"}))
             except CallRefused:
                 return unknown
-            items = [{"id": ids[0], **data}] if data else []
+            # An answer that speaks of no task is not one that still runs.
+            known = data is not None and data.keys() & {"id", "response", "status", "state", "finished_at"}
+            items = [{**data, "id": ids[0]}] if data and known else []
         else:
             body = {"ids": list(ids), "action": "retrieve_batch"}
-            data = parse_object(await self._free("POST", "/fish/tasks", json=body)) or {}
-            items = [item for item in data.get("items") or [] if isinstance(item, dict)]
-        return unknown | {item["id"]: read_task(item) for item in items if item.get("id") in unknown}
+            found = (parse_object(await self._free("POST", "/fish/tasks", json=body)) or {}).get("items")
+            items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+        return unknown | {str(item["id"]): read_task(item) for item in items if str(item.get("id")) in unknown}
 
     async def _post(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -128,11 +134,20 @@ class FishClient:
             raise TransientError(error.message, error.code, error.status, error.trace_id) from error
 
     def _judged(self, response: httpx.Response) -> httpx.Response:
+        response = self._cleaned(response)
         if response.status_code < 300:
             return response
         error: ServiceError = fault(response)
-        error.message = self._masked(error.message)
         raise error
+
+    def _cleaned(self, response: httpx.Response) -> httpx.Response:
+        """The answer without the token, should the service echo it."""
+        secret = (self._token or "").encode()
+        if not secret or secret not in response.content:
+            return response
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        headers["content-type"] = response.headers.get("content-type", "")
+        return httpx.Response(response.status_code, headers=headers, content=response.content.replace(secret, b"***"))
 
     def _masked(self, text: str) -> str:
         return text.replace(self._token, "***") if self._token else text

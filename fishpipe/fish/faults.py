@@ -7,6 +7,7 @@ parameter, as its document says; 401 `token_mismatched` is the token.
 
 from __future__ import annotations
 
+import calendar
 import email.utils
 import json
 import re
@@ -69,9 +70,18 @@ def parse_object(response: httpx.Response) -> dict[str, Any] | None:
 
 def _json(response: httpx.Response) -> Any:  # noqa: ANN401
     try:
-        return json.loads(response.content)
+        return _scrubbed(json.loads(response.content))
     except (ValueError, RecursionError):
         return None
+
+
+def _scrubbed(data: Any) -> Any:  # noqa: ANN401
+    """The data without halves of surrogate pairs (a cut emoji), which no file and no database takes."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "replace").decode()
+    if isinstance(data, dict):
+        return {_scrubbed(name): _scrubbed(value) for name, value in data.items()}
+    return [_scrubbed(item) for item in data] if isinstance(data, list) else data
 
 
 def _words(data: Any) -> tuple[str, str, str]:  # noqa: ANN401
@@ -94,7 +104,11 @@ def _upstream(message: str) -> str:
         return message
     if not isinstance(items, list) or not all(isinstance(item, dict) and "msg" in item for item in items):
         return message
-    return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item['msg']}" for item in items)
+    return "; ".join(f"{_location(item.get('loc'))}: {item['msg']}" for item in items)
+
+
+def _location(loc: object) -> str:
+    return ".".join(map(str, loc)) if isinstance(loc, list) else str(loc or "request")
 
 
 def _plain(response: httpx.Response) -> str:
@@ -118,4 +132,4 @@ def _retry_after(value: str | None, date: str | None) -> float | None:
         moment, now = email.utils.parsedate_to_datetime(value), email.utils.parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    return max(0.0, (moment - now).total_seconds())
+    return max(0.0, calendar.timegm(moment.utctimetuple()) - calendar.timegm(now.utctimetuple()))

@@ -52,5 +52,6 @@ def explain_text(data: dict[str, Any]) -> str:
     lines.append(json.dumps(data["record"], ensure_ascii=False, indent=2, sort_keys=True))
     for receipt in data["receipts"]:
         when = datetime.datetime.fromtimestamp(receipt["at"], datetime.UTC).isoformat(" ", "seconds")
-        lines.append(f"paid {when} {money(receipt['usd'])} task {receipt['task_id'] or '-'} as {receipt['address']}")
+        verb = "in doubt" if receipt["kind"] == "in doubt" else "paid"
+        lines.append(f"{verb} {when} {money(receipt['usd'])} task {receipt['task_id'] or '-'} as {receipt['address']}")
     return "\n".join(lines)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fishpipe.ports import RunContext
     from fishpipe.runner.poller import Poller
     from fishpipe.runner.spending import Spending
-    from fishpipe.runner.window import Window
+    from fishpipe.runner.window import Place, Window
 
 
 class Calls:
@@ -44,8 +44,8 @@ class Calls:
         self._store, self._clock, self._limits = context.store, context.clock, context.limits
         self._downloading = asyncio.Semaphore(context.limits.downloads)
 
-    async def speak(self, action: Speak, voice_id: str | None) -> None:
-        """Pay for a clip and keep it; a place of the window is held, and given back when the answer is there.
+    async def speak(self, action: Speak, voice_id: str | None, place: Place) -> None:
+        """Pay for a clip and keep it; the place in the window is given back when the answer is there.
 
         Raises ServiceError or AudioError; the row says how far it came.
         """
@@ -53,50 +53,61 @@ class Calls:
         try:
             self._spending.check_open()
             if action.reason.code == "in doubt":
-                self._tell_doubt(step, action.reason.what, action.cost)
-            answer = await self._submit(step, action.cost, voice_id)
+                self._spending.retrying(step.fingerprint)
+                self._again(step, action.reason.what, action.cost)
+            answer = await self._submit(step, action.cost, voice_id, place)
             self._window.succeeded()
             if isinstance(answer, Submitted):
-                answer = await self._result(step, answer.task_id)
+                answer = await self._result(step, answer.task_id, self._clock.now())
         finally:
-            self._window.leave()
+            place.give()
         await self._fetch(step, answer, paid=True, usd=action.cost.usd)
 
-    async def collect(self, action: Collect, step: ClipStep) -> None:
-        """Fetch what is paid for already."""
+    async def collect(self, action: Collect, step: ClipStep, place: Place | None) -> None:
+        """Fetch what is paid for already; a task that may still run holds a place."""
         row = action.row
         if row.state == "fetched" and await asyncio.to_thread(self._finish, step, row):
             return
         if row.url and row.state in ("answered", "fetched", "stored"):
             answer = Answered(url=row.url, task_id=row.task_id)
         elif row.task_id:
-            answer = await self._result(step, row.task_id)
+            try:
+                answer = await self._result(step, row.task_id, row.intended)
+            finally:
+                if place is not None:
+                    place.give()
         else:
             raise self._lost(step, LinkExpired("neither a link nor a task is known"))
         await self._fetch(step, answer, paid=False, usd=0.0)
 
-    async def _submit(self, step: ClipStep, cost: Cost, voice_id: str | None) -> Submitted | Answered:
-        attempt = 1
+    async def _submit(self, step: ClipStep, cost: Cost, voice_id: str | None, place: Place) -> Submitted | Answered:
+        attempt = limited = 1
         while True:
             try:
                 return await self._submit_once(step, cost, voice_id)
             except TransientError as error:
                 self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
-                if attempt >= self._limits.attempts:
+                too_fast = error.status == 429
+                if attempt >= self._limits.attempts or limited >= self._limits.rate_limits:
                     raise
-                wait = delay(attempt, error, self._limits, self._clock)
-                if error.status == 429:
-                    self._window.limited(wait)
+                wait = delay(min(limited, 4) if too_fast else attempt, error, self._limits, self._clock)
                 address = step.uses[0].address
                 self._context.reporter.tell(CallRetried(address=address, error=error, delay=wait, attempt=attempt))
-                await self._clock.sleep(wait)
+                if too_fast:
+                    # The place is given back: of those who hold one, only as many as the halved window go on.
+                    limited += 1
+                    self._window.limited(wait)
+                    place.give()
+                    await place.take()
+                else:
+                    attempt += 1
+                    await self._spending.pause(wait)
                 self._spending.check_open()
-                attempt += 1
             except CallInDoubt as error:
                 self._store.note(step.fingerprint, str(error), "unknown")
                 if not self._spending.may_retry_doubt(step.fingerprint, cost):
                     raise
-                self._tell_doubt(step, str(error), cost)
+                self._again(step, str(error), cost)
             except CallFailed as error:
                 self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
                 raise
@@ -104,8 +115,13 @@ class Calls:
                 self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
                 raise
 
-    def _tell_doubt(self, step: ClipStep, error: str, cost: Cost) -> None:
-        self._context.reporter.tell(DoubtRetried(address=step.uses[0].address, error=error, usd=cost.usd))
+    def _again(self, step: ClipStep, error: str, cost: Cost) -> None:
+        """A call that may have been charged is made again: said, and kept in the record of money."""
+        address = step.uses[0].address
+        self._store.receipt(
+            Receipt(fingerprint=step.fingerprint, address=address, kind="in doubt", bytes=cost.bytes, usd=cost.usd)
+        )
+        self._context.reporter.tell(DoubtRetried(address=address, error=error, usd=cost.usd))
 
     async def _submit_once(self, step: ClipStep, cost: Cost, voice_id: str | None) -> Submitted | Answered:
         address = step.uses[0].address
@@ -128,10 +144,14 @@ class Calls:
         self._context.reporter.tell(CallSubmitted(address=address, bytes=cost.bytes, usd=cost.usd))
         return answer
 
-    async def _result(self, step: ClipStep, task_id: str) -> Answered:
+    async def _result(self, step: ClipStep, task_id: str, since: float) -> Answered:
         try:
-            outcome = await self._poller.result(task_id)
+            outcome = await self._poller.result(task_id, since)
         except ServiceError as error:
+            if self._clock.now() - since > self._limits.call_deadline:
+                message = f"{error.message}; it is more than a day old, and given up"
+                self._store.move(step.fingerprint, "lost", error=message, charged="unknown")
+                raise CallInDoubt(message) from error
             self._store.note(step.fingerprint, str(error))
             raise
         if isinstance(outcome, TaskFailed):
@@ -149,7 +169,7 @@ class Calls:
             if task is None:
                 raise self._lost(step, error) from error
             try:
-                fresh = await self._result(step, task)
+                fresh = await self._result(step, task, self._clock.now())
                 seconds = await self._download(step, fresh.url)
             except LinkExpired as again:
                 raise self._lost(step, again) from again
@@ -180,7 +200,8 @@ class Calls:
         try:
             seconds = self._context.inspector.inspect(part, step)
         except ImplausibleAudio as error:
-            if before != part.read_bytes():
+            # PCM says nothing of itself: only its length can tell it from noise.
+            if before != part.read_bytes() or step.format == "pcm":
                 raise
             seconds = error.seconds
         self._store.keep(step, part)
@@ -191,7 +212,10 @@ class Calls:
         part = self._store.part(step.fingerprint)
         if row.digest is None or not part.exists() or self._store.digest(part) != row.digest:
             return False
-        seconds = self._context.inspector.inspect(part, step)
+        try:
+            seconds = self._context.inspector.inspect(part, step)
+        except ImplausibleAudio as error:
+            seconds = error.seconds
         self._store.keep(step, part)
         self._context.reporter.tell(ClipStored(address=step.uses[0].address, seconds=seconds, paid=False))
         return True

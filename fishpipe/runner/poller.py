@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class _Waiting:
     future: asyncio.Future[Answered | TaskFailed]
     since: float
+    first_asked: float
     due: float
 
 
@@ -29,29 +30,36 @@ class Poller:
         self._waiting: dict[str, _Waiting] = {}
         self._news = asyncio.Event()
 
-    async def result(self, task_id: str) -> Answered | TaskFailed:
-        """Wait until the task has ended."""
+    async def result(self, task_id: str, since: float) -> Answered | TaskFailed:
+        """Wait until the task has ended; `since` is when it was asked for, in Unix seconds."""
         known = self._waiting.get(task_id)
         if known is None:
             now = self._clock.now()
             future: asyncio.Future[Answered | TaskFailed] = asyncio.get_running_loop().create_future()
-            known = self._waiting[task_id] = _Waiting(future, now, now + self._limits.poll_first)
+            known = self._waiting[task_id] = _Waiting(future, since, now, now + self._limits.poll_first)
             self._news.set()
         return await asyncio.shield(known.future)
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled; whatever goes wrong goes to those who wait."""
         while True:
-            if not self._waiting:
-                self._news.clear()
-                await self._news.wait()
-            now = self._clock.now()
-            due = [task for task, waiting in self._waiting.items() if waiting.due <= now]
-            if due:
-                await self._ask(due[: self._limits.poll_batch])
-            else:
-                soonest = min(waiting.due for waiting in self._waiting.values())
-                await self._clock.sleep(max(0.01, min(soonest - now, self._limits.poll_first)))
+            try:
+                await self._round()
+            except Exception as error:  # noqa: BLE001
+                for task in list(self._waiting):
+                    self._end(task, error)
+
+    async def _round(self) -> None:
+        if not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        now = self._clock.now()
+        due = [task for task, waiting in self._waiting.items() if waiting.due <= now]
+        if due:
+            await self._ask(due[: self._limits.poll_batch])
+        else:
+            soonest = min(waiting.due for waiting in self._waiting.values())
+            await self._clock.sleep(max(0.01, min(soonest - now, self._limits.poll_first)))
 
     async def _ask(self, due: list[str]) -> None:
         try:
@@ -66,21 +74,21 @@ class Poller:
     def _judge(self, task: str, state: TaskState) -> None:
         waiting = self._waiting[task]
         now = self._clock.now()
-        age = now - waiting.since
+        age = now - waiting.first_asked
         if not isinstance(state, Running):
             self._end(task, state)
         elif not state.known and age > self._limits.unknown_task_grace:
             self._end(task, TransientError("the service does not know this task; it is kept and asked for again"))
-        elif age > self._limits.call_deadline:
+        elif now - waiting.since > self._limits.call_deadline:
             self._end(task, TransientError("the task is not finished; it is kept and asked for again"))
         else:
             waiting.due = now + min(self._limits.poll_longest, max(self._limits.poll_first, age / 4))
 
-    def _end(self, task: str, outcome: Answered | TaskFailed | ServiceError) -> None:
+    def _end(self, task: str, outcome: Answered | TaskFailed | Exception) -> None:
         future = self._waiting.pop(task).future
         if future.cancelled():
             return
-        if isinstance(outcome, ServiceError):
+        if isinstance(outcome, Exception):
             future.set_exception(outcome)
             future.exception()  # read once here, so that an outcome nobody waits for any more is not a warning
         else:

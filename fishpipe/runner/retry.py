@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 def delay(attempt: int, error: TransientError, limits: RunLimits, clock: Clock) -> float:
-    """Seconds to wait after the `attempt`-th failure (from 1); what the service asks for comes first."""
+    """Seconds to wait after the `attempt`-th failure (from 1); what the service asks for comes first, within reason."""
     backoff: float = min(limits.longest_delay, limits.first_delay * float(2 ** (attempt - 1))) * (
         0.5 + clock.jitter() / 2
     )
-    return max(backoff, error.retry_after or 0.0)
+    return max(backoff, min(error.retry_after or 0.0, limits.longest_wait))
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], limits: RunLimits, clock: Clock) -> T:

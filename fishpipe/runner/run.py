@@ -18,6 +18,7 @@ from fishpipe.errors import (
     ConfigurationError,
     FishpipeError,
     ServiceError,
+    StoreError,
 )
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.plan import Collect, CreateVoice, Plan, Speak, output_channels, recipe
@@ -35,7 +36,7 @@ from fishpipe.runner.calls import Calls
 from fishpipe.runner.poller import Poller
 from fishpipe.runner.spending import Closed, Spending
 from fishpipe.runner.voices import Voices, known_ids
-from fishpipe.runner.window import Window
+from fishpipe.runner.window import Place, Window
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import Graph, OutputStep
 
-_STOPS_ALL: Final = (AuthError, BalanceError, ConfigurationError)
+_Line = asyncio.Queue[tuple[Speak | Collect, str | None] | None]
+_STOPS_ALL: Final = (AuthError, BalanceError, ConfigurationError, StoreError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +72,19 @@ class Run:
     stored: int = 0
     code: int = 0
     interrupted: int = 0
+    crash: Exception | None = None
     outputs: list[OutputWritten] = field(default_factory=list)
     _speakers: dict[str, asyncio.Task[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = self.context.limits
         self.spending = Spending(
-            retry_doubt=self.options.retry_doubt, planned=self.plan.cost.usd, ceiling=self.options.ceiling
+            self.context.clock,
+            retry_doubt=self.options.retry_doubt,
+            planned=self.plan.cost.usd,
+            ceiling=self.options.ceiling,
         )
-        self.window = Window(limits.concurrency, self.context.clock)
+        self.window = Window(limits.concurrency, self.context.clock, self.spending.pause)
         self.poller = Poller(self.context.speech, self.context.clock, limits)
         self.calls = Calls(self.context, self.window, self.poller, self.spending)
         self.voices = Voices(self.context, self.window, self.spending)
@@ -89,7 +95,7 @@ class Run:
         self._close("interrupted: no new calls; collecting what is paid for (again to stop now)")
 
     async def carry_out(self) -> RunFinished:
-        """Do all of it; the result says how it went."""
+        """Do all of it; the result says how it went. A bug that one call hit is raised at the end."""
         self._tell(RunStarted(plan=self.plan, free=self.options.free))
         poller = asyncio.create_task(self.poller.run())
         try:
@@ -118,10 +124,10 @@ class Run:
         makers: list[CreateVoice | Collect] = [*creates, *collects]
         by_key = {action.step.fingerprint: self._voice(action) for action in makers}
         running: set[asyncio.Task[None]] = set()
+        ready: _Line = asyncio.Queue()
         for action in self.plan.collect:
             if isinstance(action.step, ClipStep):
-                running.add(asyncio.create_task(self._guarded(action.step, self.calls.collect(action, action.step))))
-        ready: asyncio.Queue[tuple[Speak, str | None] | None] = asyncio.Queue()
+                ready.put_nowait((action, None))
         clips = () if self.options.collect_only else self.plan.clips
         waiting: dict[asyncio.Task[str], list[Speak]] = {}
         for speak in clips:
@@ -155,7 +161,7 @@ class Run:
             return await self.voices.ready(action, step)
         except Closed:
             raise
-        except FishpipeError as error:
+        except Exception as error:
             self._problem(f"voices.{step.name}", str(step.span), error)
             raise
 
@@ -166,7 +172,7 @@ class Run:
             async def check() -> str:
                 try:
                     return await self.voices.check_existing(voice, voice_id)
-                except FishpipeError as error:
+                except Exception as error:
                     self._problem(f"voices.{voice.name}", str(voice.span), error)
                     raise
 
@@ -174,39 +180,56 @@ class Run:
         return self._speakers[voice_id]
 
     @staticmethod
-    async def _release(
-        voice: asyncio.Task[str], speaks: list[Speak], ready: asyncio.Queue[tuple[Speak, str | None] | None]
-    ) -> None:
+    async def _release(voice: asyncio.Task[str], speaks: list[Speak], ready: _Line) -> None:
         """Put a voice's clips in line once it can speak; a voice that failed has told so itself."""
         await asyncio.wait([voice])
         if not voice.cancelled() and voice.exception() is None:
             for speak in speaks:
                 ready.put_nowait((speak, voice.result()))
 
-    async def _dispatch(
-        self, ready: asyncio.Queue[tuple[Speak, str | None] | None], running: set[asyncio.Task[None]]
-    ) -> None:
+    async def _dispatch(self, ready: _Line, running: set[asyncio.Task[None]]) -> None:
+        """Start the jobs in line, each as soon as the window has room; once closed, only what is paid for."""
         while (job := await ready.get()) is not None:
-            await self.window.enter()
-            if self.spending.closed is not None:
-                self.window.leave()
-                return
-            task = asyncio.create_task(self._guarded(job[0].step, self.calls.speak(*job)))
+            action, voice_id = job
+            if isinstance(action, Speak):
+                try:
+                    place = await self.window.enter()
+                except Closed:
+                    continue
+                work = self.calls.speak(action, voice_id, place)
+                step = action.step
+            elif isinstance(action.step, ClipStep):
+                step = action.step
+                work = self.calls.collect(action, step, await self._place_of(action))
+            else:
+                continue
+            task = asyncio.create_task(self._guarded(step, work))
             running.add(task)
             task.add_done_callback(running.discard)
+
+    async def _place_of(self, action: Collect) -> Place | None:
+        """A task that may still run at the service counts as in flight."""
+        if action.row.state != "submitted" or self.spending.closed is not None:
+            return None
+        try:
+            return await self.window.enter()
+        except Closed:
+            return None
 
     async def _guarded(self, step: ClipStep, work: Coroutine[object, object, None]) -> None:
         try:
             await work
         except Closed:
             return
-        except FishpipeError as error:
+        except Exception as error:  # noqa: BLE001  (one call's bug must not cost the others their answers)
             use = step.uses[0]
             self._problem(use.address, str(use.span), error)
         else:
             self.stored += 1
 
-    def _problem(self, address: str, place: str, error: FishpipeError) -> None:
+    def _problem(self, address: str, place: str, error: Exception) -> None:
+        if not isinstance(error, FishpipeError):
+            self.crash = self.crash or error
         doubt = isinstance(error, CallInDoubt)
         if doubt:
             self.in_doubt += 1
@@ -215,7 +238,7 @@ class Run:
         self.code = max(self.code, error.exit_code if isinstance(error, ServiceError) else 1)
         hint = _hint(error)
         self._tell(CallProblem(address=address, place=place, message=str(error), hint=hint, in_doubt=doubt))
-        if isinstance(error, _STOPS_ALL):
+        if isinstance(error, _STOPS_ALL) or not isinstance(error, FishpipeError):
             self._close(f"no new calls: {error}")
         elif not self.options.keep_going:
             self._close("no new calls after a failure (go on regardless: --keep-going)")
@@ -234,6 +257,8 @@ class Run:
         snapshot = replace(self.context.snapshot, clips={key: file.digest for key, file in clips.items()})
         for stitch in self.plan.stitches:
             identity = recipe(stitch.step, snapshot)
+            if identity is None:
+                self._unmade(stitch.step, set(clips))
             if identity is None or (self.code and not self.options.keep_going):
                 continue
             shown = stitch.step.output.shown
@@ -249,6 +274,16 @@ class Run:
             else:
                 self.outputs.append(written)
                 self._tell(written)
+
+    def _unmade(self, step: OutputStep, here: set[Fingerprint]) -> None:
+        """An output whose clips are not all there: said, unless it is clear why."""
+        if self.code or self.options.collect_only:
+            return
+        self.code = 1
+        missing = len({item.clip for item in step.items if item.clip and item.clip not in here})
+        output = step.output
+        message = f"not made: {missing} of its clips are missing"
+        self._tell(CallProblem(address=output.shown, place=str(output.span), message=message))
 
     def _clip_files(self) -> dict[Fingerprint, ClipFile]:
         files = {}
@@ -290,7 +325,7 @@ class Run:
         )
 
 
-def _hint(error: FishpipeError) -> str:
+def _hint(error: Exception) -> str:
     match error:
         case AuthError():
             return "check ACEDATACLOUD_API_TOKEN"

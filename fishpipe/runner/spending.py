@@ -9,6 +9,7 @@ from fishpipe.errors import FishpipeError
 if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.plan import Cost
+    from fishpipe.ports import Clock
 
 
 class Closed(FishpipeError):
@@ -18,7 +19,8 @@ class Closed(FishpipeError):
 class Spending:
     """Counts, and closes for good once a run must stop. `planned` and `ceiling` (the budget) in USD."""
 
-    def __init__(self, *, retry_doubt: bool, planned: float, ceiling: float | None) -> None:
+    def __init__(self, clock: Clock, *, retry_doubt: bool, planned: float, ceiling: float | None) -> None:
+        self._clock = clock
         self._retry_doubt = retry_doubt
         self._committed = planned
         self._ceiling = ceiling
@@ -34,6 +36,18 @@ class Spending:
         first = self.closed is None
         self.closed = self.closed or why
         return first
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but not past the end of the run's new calls: raises Closed."""
+        while seconds > 0:
+            self.check_open()
+            await self._clock.sleep(min(seconds, 0.5))
+            seconds -= 0.5
+        self.check_open()
+
+    def retrying(self, key: Fingerprint) -> None:
+        """A call in doubt is made again by plan: not once more in this run."""
+        self._retried.add(key)
 
     def check_open(self) -> None:
         """Raise Closed where no new calls may be made."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fishpipe.plan import CallRow, Cost
     from fishpipe.ports import RunContext
     from fishpipe.runner.spending import Spending
-    from fishpipe.runner.window import Window
+    from fishpipe.runner.window import Place, Window
 
 # The service's clock and ours may differ by this much, in seconds.
 CLOCK_SLACK = 300.0
@@ -36,7 +36,8 @@ class Voices:
             return await self._train(step, row.voice_id, paid=False)
         found = await self._look_up(step, row) if row is not None and row.state in ("intended", "submitted") else None
         if found is not None:
-            self._store.move(step.fingerprint, "created", voice_id=found.id, charged="yes", error=None)
+            receipt = self._receipt(step, found, None if isinstance(action, Collect) else action.cost)
+            self._store.move(step.fingerprint, "created", receipt=receipt, voice_id=found.id, charged="yes", error=None)
             return await self._train(step, found.id, paid=False, adopted=True)
         if isinstance(action, Collect):
             raise CallInDoubt("its creation may have been charged, and it is not at the service")
@@ -59,18 +60,20 @@ class Voices:
     async def _look_up(self, step: VoiceStep, row: CallRow) -> VoiceInfo | None:
         """The one voice of that title made since the request left; None once it had the time to appear and did not.
 
-        Raises CallInDoubt where several fit.
+        Raises CallRefused where several fit, or one that the service gives no date for.
         """
-        since, taken = row.updated - CLOCK_SLACK, self._taken()
+        since = row.intended - CLOCK_SLACK
         while True:
             voices = await patiently(lambda: self._context.speech.find_voices(step.title), self._limits, self._clock)
-            made = [v for v in voices if v.created is not None and v.created >= since and v.id not in taken]
-            if len(made) > 1:
+            taken = self._store.voice_ids()
+            made = [v for v in voices if v.id not in taken and (v.created is None or v.created >= since)]
+            if len(made) > 1 or any(voice.created is None for voice in made):
                 ids = ", ".join(voice.id for voice in made)
-                raise CallInDoubt(f"its creation may have been charged, and several voices at the service fit: {ids}")
+                message = f"its creation may have been charged, and these voices at the service may be it: {ids}"
+                raise CallRefused(f"{message}. Declare the one that is yours by id: instead of sample_url:")
             if made or self._clock.now() - row.updated > self._limits.voice_grace:
                 return made[0] if made else None
-            await self._clock.sleep(self._limits.poll_longest)
+            await self._spending.pause(self._limits.poll_longest)
 
     def _pay_again(self, step: VoiceStep, row: CallRow | None, cost: Cost) -> None:
         """A voice in doubt never came to be at the service: it may be asked for again, and the log says so."""
@@ -78,20 +81,18 @@ class Voices:
         if not self._spending.may_retry_doubt(step.fingerprint, cost):
             raise CallInDoubt(error)
         usd = None if cost.unpriced else cost.usd
-        self._context.reporter.tell(DoubtRetried(address=f"voices.{step.name}", error=error, usd=usd))
-
-    def _taken(self) -> set[str]:
-        rows = self._context.snapshot.calls.values()
-        return {row.voice_id for row in rows if row.voice_id is not None}
+        address = f"voices.{step.name}"
+        self._store.receipt(Receipt(fingerprint=step.fingerprint, address=address, kind="in doubt", usd=usd))
+        self._context.reporter.tell(DoubtRetried(address=address, error=error, usd=usd))
 
     async def _create(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
-        await self._window.enter()
+        place = await self._window.enter()
         try:
-            return await self._create_patiently(step, cost)
+            return await self._create_patiently(step, cost, place)
         finally:
-            self._window.leave()
+            place.give()
 
-    async def _create_patiently(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
+    async def _create_patiently(self, step: VoiceStep, cost: Cost, place: Place) -> VoiceInfo:
         attempt = 1
         while True:
             self._spending.check_open()
@@ -103,12 +104,15 @@ class Voices:
                 if attempt >= self._limits.attempts:
                     raise
                 wait = delay(attempt, error, self._limits, self._clock)
-                if error.status == 429:
-                    self._window.limited(wait)
                 address = f"voices.{step.name}"
                 self._context.reporter.tell(CallRetried(address=address, error=error, delay=wait, attempt=attempt))
-                await self._clock.sleep(wait)
                 attempt += 1
+                if error.status == 429:
+                    self._window.limited(wait)
+                    place.give()
+                    await place.take()
+                else:
+                    await self._spending.pause(wait)
             except CallInDoubt as error:
                 self._store.note(step.fingerprint, str(error), "unknown")
                 raise
@@ -122,15 +126,19 @@ class Voices:
                 self._created(step, info, cost)
                 return info
 
-    def _created(self, step: VoiceStep, info: VoiceInfo, cost: Cost) -> None:
-        receipt = Receipt(
+    @staticmethod
+    def _receipt(step: VoiceStep, info: VoiceInfo, cost: Cost | None) -> Receipt:
+        return Receipt(
             fingerprint=step.fingerprint,
             address=f"voices.{step.name}",
             kind="voice",
             task_id=info.task_id,
             trace_id=info.trace_id,
-            usd=None if cost.unpriced else cost.usd,
+            usd=None if cost is None or cost.unpriced else cost.usd,
         )
+
+    def _created(self, step: VoiceStep, info: VoiceInfo, cost: Cost) -> None:
+        receipt = self._receipt(step, info, cost)
         changes = {"voice_id": info.id, "task_id": info.task_id, "trace_id": info.trace_id, "charged": "yes"}
         self._store.move(step.fingerprint, "created", receipt=receipt, error=None, **changes)
         self._spending.paid(cost)
@@ -148,7 +156,7 @@ class Voices:
                 break
             if self._clock.now() - started > self._limits.training_deadline:
                 raise TransientError(f'voice "{step.name}" ({voice_id}) is still {info.state}; build again to go on')
-            await self._clock.sleep(pause)
+            await self._spending.pause(pause)
             pause = min(pause * 1.5, self._limits.poll_longest)
         self._store.move(step.fingerprint, "trained", error=None)
         self._context.reporter.tell(VoiceReady(name=step.name, voice_id=voice_id, paid=paid, adopted=adopted))

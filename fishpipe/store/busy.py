@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from fishpipe.errors import ProjectBusy
+from fishpipe.errors import ProjectBusy, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,8 @@ def hold(path: Path, *, wait: bool = False) -> Iterator[None]:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise ProjectBusy(f"{_describe(holder)} holds this project; wait for it: --wait") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         yield

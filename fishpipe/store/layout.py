@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.errors import StoreError
 from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
@@ -50,9 +51,15 @@ class Layout:
         return self.state / "busy"
 
     def create(self) -> None:
-        """Make the folders, readable by their owner alone, with a README and a .gitignore inside."""
-        for folder in (self.state, self.clips, self.parts):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, text in (("README", README), (".gitignore", "*\n")):
-            if not (self.state / name).exists():
-                write_whole(self.state / name, text.encode())
+        """Make the folders, readable by their owner alone, with a README and a .gitignore inside.
+
+        Raises StoreError where the disk refuses.
+        """
+        try:
+            for folder in (self.state, self.clips, self.parts):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, text in (("README", README), (".gitignore", "*\n")):
+                if not (self.state / name).exists():
+                    write_whole(self.state / name, text.encode())
+        except OSError as error:
+            raise StoreError(f"{error.filename or self.state} cannot be written: {error.strerror}") from error

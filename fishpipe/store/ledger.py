@@ -7,9 +7,12 @@ any moment leaves a state that the next build continues from. Receipts stand apa
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import tempfile
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import StoreError
@@ -18,7 +21,6 @@ from fishpipe.plan import CallRow, OutputRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from fishpipe.plan import Charged, State
     from fishpipe.ports import Receipt
@@ -28,7 +30,7 @@ _MIGRATIONS: Final = (
     CREATE TABLE calls (
         fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL,
         address TEXT, task_id TEXT, trace_id TEXT, url TEXT, voice_id TEXT, digest TEXT, size INTEGER,
-        charged TEXT NOT NULL DEFAULT 'no', error TEXT, consent TEXT, created REAL NOT NULL, updated REAL NOT NULL
+        charged TEXT NOT NULL DEFAULT 'no', error TEXT, consent TEXT, intended REAL NOT NULL, updated REAL NOT NULL
     ) STRICT;
     CREATE TABLE receipts (
         number INTEGER PRIMARY KEY, at REAL NOT NULL, fingerprint TEXT NOT NULL, kind TEXT NOT NULL,
@@ -43,7 +45,8 @@ _MIGRATIONS: Final = (
     """,
 )
 _COLUMNS: Final = (
-    "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address, updated"
+    "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
+    " intended, updated"
 )
 _CHANGEABLE: Final = frozenset({"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error"})
 
@@ -60,13 +63,20 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One commit; threads take turns, so that none writes into another's transaction."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise StoreError(f"the ledger cannot be written: {error}") from error
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            self._db.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
@@ -94,12 +104,19 @@ class Ledger:
             yield None
             return
         wal = path.with_name(path.name + "-wal")
-        mode = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
         try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as db:
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                yield cls(db, now) if version else None
-        except sqlite3.Error as error:
+            with tempfile.TemporaryDirectory() as name:
+                mode = "immutable=1"
+                if wal.exists() and wal.stat().st_size:
+                    # A killed build left its log: SQLite folds it in as it opens, which is done on a copy.
+                    mode, folder = "mode=rw", Path(name)
+                    for file in (path, wal):
+                        shutil.copyfile(file, folder / file.name)
+                    path = folder / path.name
+                with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as db:
+                    version = db.execute("PRAGMA user_version").fetchone()[0]
+                    yield cls(db, now) if version else None
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: {error}") from error
 
     def close(self) -> None:
@@ -125,10 +142,10 @@ class Ledger:
         now = self._now()
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO calls (fingerprint, kind, state, record, address, consent, charged, created, updated)"
+                "INSERT INTO calls (fingerprint, kind, state, record, address, consent, charged, intended, updated)"
                 " VALUES (?, ?, 'intended', ?, ?, ?, 'unknown', ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
                 " state = 'intended', address = excluded.address, charged = 'unknown', error = NULL, task_id = NULL,"
-                " url = NULL, digest = NULL, size = NULL, updated = excluded.updated",
+                " url = NULL, digest = NULL, size = NULL, intended = excluded.intended, updated = excluded.updated",
                 (key, kind, json.dumps(record, ensure_ascii=False), address, consent, now, now),
             )
 
@@ -158,7 +175,7 @@ class Ledger:
         now = self._now()
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO calls (fingerprint, kind, state, record, address, digest, size, created, updated)"
+                "INSERT INTO calls (fingerprint, kind, state, record, address, digest, size, intended, updated)"
                 " VALUES (?, 'clip', 'stored', ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
                 " state = 'stored', digest = excluded.digest, size = excluded.size, error = NULL,"
                 " updated = excluded.updated",
@@ -175,6 +192,15 @@ class Ledger:
             ),
         )  # fmt: skip
 
+    def receipt(self, receipt: Receipt) -> None:
+        """Add a receipt alone."""
+        with self._transaction():
+            self._add(receipt)
+
+    def voice_ids(self) -> set[str]:
+        """The ids of all voices that were created or adopted."""
+        return {row[0] for row in self._db.execute("SELECT voice_id FROM calls WHERE voice_id IS NOT NULL")}
+
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid, oldest first; of one call, or of all."""
         names = ("at", "fingerprint", "kind", "address", "task_id", "trace_id", "url", "bytes", "usd")
@@ -185,7 +211,7 @@ class Ledger:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def spent(self, since: float = 0.0) -> float:
-        """USD (estimated) of the receipts since a moment, in Unix seconds."""
+        """USD (estimated) of the receipts since a moment, in Unix seconds; what was in doubt counts as paid."""
         return float(self._db.execute("SELECT total(usd) FROM receipts WHERE at >= ?", (since,)).fetchone()[0])
 
     def lines(self) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:

@@ -10,6 +10,7 @@ import datetime
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.plan import AssetInfo, CallRow, Snapshot
@@ -126,6 +127,14 @@ class ProjectStore:
         """The call is in another state."""
         self.ledger.move(key, state, receipt=receipt, **changes)
 
+    def receipt(self, receipt: Receipt) -> None:
+        """Add to the record of money."""
+        self.ledger.receipt(receipt)
+
+    def voice_ids(self) -> set[str]:
+        """The ids of all voices that are known as ours."""
+        return self.ledger.voice_ids()
+
     def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
         """Write an error beside a call's state."""
         self.ledger.note(key, error, charged)
@@ -144,14 +153,18 @@ class ProjectStore:
 
     def keep(self, step: ClipStep, part: Path) -> Digest:
         """Take a checked part into the clips: fsync, row, rename, fsync of the folder, row."""
-        flush(part)
-        key, digest, size = step.fingerprint, Digest(digest_of(part)), part.stat().st_size
-        self.ledger.move(key, "fetched", digest=digest, size=size, error=None)
-        target = self.clip(key, digest, step.format)
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o700)
-            flush(target.parent.parent)
-        rename(part, target)
+        key = step.fingerprint
+        try:
+            flush(part)
+            digest, size = Digest(digest_of(part)), part.stat().st_size
+            self.ledger.move(key, "fetched", digest=digest, size=size, error=None)
+            target = self.clip(key, digest, step.format)
+            if not target.parent.exists():
+                target.parent.mkdir(mode=0o700)
+                flush(target.parent.parent)
+            rename(part, target)
+        except OSError as error:
+            raise StoreError(f"a clip cannot be kept: {error}") from error
         self.ledger.move(key, "stored")
         return digest
 

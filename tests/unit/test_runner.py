@@ -59,13 +59,14 @@ def test_never_more_than_the_limit_at_once_and_first_come_first_served() -> None
 
         async def worker(number: int) -> None:
             nonlocal held, most
-            await window.enter()
+            place = await window.enter()
             order.append(number)
             held += 1
             most = max(most, held)
             await asyncio.sleep(0.001)
             held -= 1
-            window.leave()
+            place.give()
+            place.give()
 
         await asyncio.gather(*(worker(number) for number in range(20)))
         return most, order
@@ -117,7 +118,7 @@ async def poll(speech: Any, *ids: str, limits: RunLimits | None = None) -> tuple
     clock = FakeClock()
     poller = Poller(speech, clock, limits or RunLimits())
     runner = asyncio.create_task(poller.run())
-    results = await asyncio.gather(*(poller.result(task) for task in ids), return_exceptions=True)
+    results = await asyncio.gather(*(poller.result(task, clock.now()) for task in ids), return_exceptions=True)
     runner.cancel()
     return results, clock
 
