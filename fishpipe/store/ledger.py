@@ -204,10 +204,9 @@ class Ledger:
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid, oldest first; of one call, or of all."""
         names = ("at", "fingerprint", "kind", "address", "task_id", "trace_id", "url", "bytes", "usd")
-        rows = self._db.execute(
-            f"SELECT {', '.join(names)} FROM receipts WHERE ?1 IS NULL OR fingerprint = ?1 ORDER BY number",  # noqa: S608
-            (key,),
-        )
+        where = "" if key is None else "WHERE fingerprint = ?"
+        query = f"SELECT {', '.join(names)} FROM receipts {where} ORDER BY number"  # noqa: S608  (constants)
+        rows = self._db.execute(query, () if key is None else (key,))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def spent(self, since: float = 0.0) -> float:
