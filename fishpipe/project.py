@@ -13,18 +13,17 @@ import signal
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, Interrupted, ManifestError, Problem
+from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, Interrupted, ManifestError
 from fishpipe.fish.hosts import is_loopback
-from fishpipe.graph.fingerprints import Digest
+from fishpipe.inputs import asset_problems, assets_of, tools
 from fishpipe.manifest.load import load
-from fishpipe.plan import AssetInfo, Plan, PlanOptions, Snapshot, check_budget, make_plan
-from fishpipe.ports import RunContext, RunFinished, RunLimits
-from fishpipe.store.durable import digest_of, flush
+from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
+from fishpipe.ports import RunContext, RunLimits
+from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.project_store import ProjectStore
 from fishpipe.targets import select
@@ -32,14 +31,14 @@ from fishpipe.targets import select
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fishpipe.events import RunFinished
     from fishpipe.graph.steps import Graph, Realm
     from fishpipe.manifest.model import Budget, Manifest, ProviderName
     from fishpipe.ports import Reporter
     from fishpipe.runner.run import Run, RunOptions
+    from fishpipe.snapshot import Snapshot
 
 DEFAULT_BASE_URL: Final = "https://api.acedata.cloud"
-# Part of every output's recipe: raise it when the stitcher makes other bytes of the same recipe.
-STITCHER: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ class Project:
         """Load and check the manifest. Raises ManifestError with all of its problems."""
         choices = choices or Choices()
         manifest = load(path, variables=choices.variables, allow_outside=choices.allow_outside)
-        problems = list(_asset_problems(manifest))
+        problems = list(asset_problems(manifest))
         if problems:
             raise ManifestError(problems, {str(p.span.file): Path(p.span.file).read_text("utf-8") for p in problems})
         return cls(manifest=manifest, choices=choices)
@@ -288,43 +287,6 @@ class Project:
 
 def _needs_service(plan: Plan, options: RunOptions) -> bool:
     return bool(plan.collect or (plan.paid and not options.collect_only))
-
-
-def tools() -> str:
-    """The versions that an output's bytes depend on."""
-    return f"stitcher {STITCHER}; lameenc {version('lameenc')}; soxr {version('soxr')}"
-
-
-def assets_of(graph: Graph) -> dict[str, AssetInfo]:
-    """The audio files that the outputs use, by path."""
-    paths = {item.asset for step in graph.outputs for item in step.items if item.asset is not None}
-    if not paths:
-        return {}
-    from fishpipe.audio.decode import header
-
-    found = {}
-    for path in paths:
-        channels, rate = header(path)
-        found[str(path)] = AssetInfo(digest=Digest(digest_of(path)), channels=channels, sample_rate=rate)
-    return found
-
-
-def _asset_problems(manifest: Manifest) -> Iterator[Problem]:
-    """Audio files that are none: found before anything is paid."""
-    from fishpipe.manifest.model import Asset
-
-    segments = (segment for script in manifest.scripts.values() for segment in script.segments)
-    assets = [(segment.body, segment.span) for segment in segments if isinstance(segment.body, Asset)]
-    if not assets:
-        return
-    from fishpipe.audio.decode import header
-    from fishpipe.errors import AudioError
-
-    for asset, span in assets:
-        try:
-            header(asset.path)
-        except AudioError as error:
-            yield Problem(span, f"{asset.shown} is {error}")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError, FishpipeError
 from fishpipe.graph.fingerprints import Digest
-from fishpipe.plan import OutputRow
+from fishpipe.snapshot import OutputRow
 from fishpipe.timeline import Silence, Sound, Timeline, lay_out
 
 if TYPE_CHECKING:

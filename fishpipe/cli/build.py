@@ -11,7 +11,8 @@ from fishpipe.cli.common import Arguments, common, err, is_terminal, open_projec
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 
 if TYPE_CHECKING:
-    from fishpipe.ports import Reporter, RunFinished
+    from fishpipe.events import RunFinished
+    from fishpipe.ports import Reporter
     from fishpipe.project import Project, Session
 
 
@@ -70,7 +71,7 @@ def _planned(project: Project, session: Session, chosen: PlanOptions, *, collect
 
 def _nothing(arguments: Arguments, session: Session) -> int:
     if arguments.json:
-        from fishpipe.ports import RunFinished
+        from fishpipe.events import RunFinished
         from fishpipe.report.events import JsonReporter
 
         JsonReporter(out).tell(RunFinished(exit_code=0))

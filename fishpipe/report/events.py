@@ -7,7 +7,7 @@ import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from fishpipe.ports import (
+from fishpipe.events import (
     CallProblem,
     CallRetried,
     CallSubmitted,

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.plan import Collect, Held, Plan, Snapshot, Speak
+    from fishpipe.plan import Collect, Held, Plan, Speak
+    from fishpipe.snapshot import Snapshot
 
 
 def explain_data(

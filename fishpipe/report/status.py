@@ -8,7 +8,8 @@ from fishpipe.report.prose import because, clock, count, money, short
 
 if TYPE_CHECKING:
     from fishpipe.graph.steps import Graph, OutputStep
-    from fishpipe.plan import OutputRow, Plan, Reason, Snapshot
+    from fishpipe.plan import Plan, Reason
+    from fishpipe.snapshot import OutputRow, Snapshot
 
 
 def status_data(graph: Graph, snapshot: Snapshot, plan: Plan, spent: float) -> dict[str, Any]:

@@ -15,25 +15,18 @@ from fishpipe.errors import (
     ServiceError,
     TransientError,
 )
-from fishpipe.ports import (
-    Answered,
-    CallRetried,
-    CallSubmitted,
-    ClipStored,
-    DoubtRetried,
-    Receipt,
-    Submitted,
-    TaskFailed,
-)
+from fishpipe.events import CallRetried, CallSubmitted, ClipStored, DoubtRetried
+from fishpipe.ports import Answered, Receipt, Submitted, TaskFailed
 from fishpipe.runner.retry import delay
 
 if TYPE_CHECKING:
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.plan import CallRow, Collect, Cost, Speak
+    from fishpipe.plan import Collect, Cost, Speak
     from fishpipe.ports import RunContext
     from fishpipe.runner.poller import Poller
     from fishpipe.runner.spending import Spending
     from fishpipe.runner.window import Place, Window
+    from fishpipe.snapshot import CallRow
 
 
 class Calls:

@@ -20,18 +20,10 @@ from fishpipe.errors import (
     ServiceError,
     StoreError,
 )
+from fishpipe.events import CallProblem, OutputStarted, OutputWritten, RunFinished, RunStarted, Stopping
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.plan import Collect, CreateVoice, Plan, Speak, output_channels, recipe
-from fishpipe.ports import (
-    CallProblem,
-    ClipFile,
-    OutputStarted,
-    OutputWritten,
-    RunContext,
-    RunFinished,
-    RunStarted,
-    Stopping,
-)
+from fishpipe.ports import ClipFile, RunContext
 from fishpipe.runner.calls import Calls
 from fishpipe.runner.poller import Poller
 from fishpipe.runner.spending import Closed, Spending

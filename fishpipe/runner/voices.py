@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import CallFailed, CallInDoubt, CallRefused, ServiceError, TransientError
+from fishpipe.events import CallRetried, DoubtRetried, VoiceReady
 from fishpipe.plan import Collect, CreateVoice
-from fishpipe.ports import CallRetried, DoubtRetried, Receipt, VoiceInfo, VoiceReady
+from fishpipe.ports import Receipt, VoiceInfo
 from fishpipe.runner.retry import delay, patiently
 
 if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import VoiceStep
     from fishpipe.manifest.model import Voice
-    from fishpipe.plan import CallRow, Cost
+    from fishpipe.plan import Cost
     from fishpipe.ports import RunContext
     from fishpipe.runner.spending import Spending
     from fishpipe.runner.window import Place, Window
+    from fishpipe.snapshot import CallRow
 
 # The service's clock and ours may differ by this much, in seconds.
 CLOCK_SLACK = 300.0

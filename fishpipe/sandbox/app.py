@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import re
 import uuid
@@ -14,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fishpipe.sandbox.callbacks import send_callback
+from fishpipe.sandbox.models import iso, new_model
 from fishpipe.sandbox.requests import Refusal, check_audios, check_tts, check_voice
 from fishpipe.sandbox.switches import UNBILLED, Dice, Fault, Switches
 
@@ -127,7 +127,7 @@ class Sandbox:
                 if callback:
                     making.add_done_callback(lambda done: send_callback(str(callback), task["id"], done))
                 answer = (
-                    {"task_id": task["id"], "started_at": _iso(task["created"])}
+                    {"task_id": task["id"], "started_at": iso(task["created"])}
                     if kind == "tts"
                     else {"task_id": task["id"]}
                 )
@@ -228,7 +228,7 @@ class Sandbox:
         if self.switches.latency:
             await asyncio.sleep(self.switches.latency)
         task = self.state.bill("voices" if wrapped else "model", body, 0)
-        model = self.state.create_voice(sample, _new_model(body, _iso(self.now()), private=not wrapped))
+        model = self.state.create_voice(sample, new_model(body, iso(self.now()), private=not wrapped))
         shown = self._shown(model["_id"]) or model
         answer = (
             {"success": True, "task_id": task["id"], "trace_id": task["trace_id"], "data": shown} if wrapped else shown
@@ -254,7 +254,7 @@ class Sandbox:
             return {**model, "state": state}
         if self.switches.strict_ids or not _VOICE_ID.fullmatch(voice_id):
             return None
-        return {**_new_model({"title": f"Voice {voice_id[:6]}"}, _iso(0), private=False), "_id": voice_id}
+        return {**new_model({"title": f"Voice {voice_id[:6]}"}, iso(0), private=False), "_id": voice_id}
 
     async def model_get(self, request: Request) -> Response:
         """GET /fish/model/{id}."""
@@ -335,36 +335,3 @@ class _Dropped(Response):
 
 def _number(text: str | None, default: int) -> int:
     return max(1, int(text)) if text and text.isdigit() else default
-
-
-def _iso(moment: float) -> str:
-    stamp = datetime.datetime.fromtimestamp(moment, datetime.UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _new_model(body: dict[str, Any], created: str, *, private: bool) -> dict[str, Any]:
-    description = body.get("description") or ""
-    return {
-        "type": "tts",
-        "title": body.get("title") or "untitled",
-        "description": description,
-        "cover_image": (body.get("image_urls") or [body.get("cover_image") or ""])[0],
-        "train_mode": "fast",
-        "state": "trained",
-        "tags": body.get("tags") or [],
-        "samples": [],
-        "created_at": created,
-        "updated_at": created,
-        "languages": ["en"],
-        "visibility": body.get("visibility") or ("private" if private else "public"),
-        "lock_visibility": False,
-        "default_text": "",
-        "like_count": 0,
-        "mark_count": 0,
-        "shared_count": 0,
-        "task_count": 0,
-        "unliked": False,
-        "liked": False,
-        "marked": False,
-        "author": {"_id": "0" * 32, "nickname": "sandbox", "avatar": ""},
-    }

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
-from fishpipe.plan import CallRow, OutputRow
+from fishpipe.snapshot import CallRow, OutputRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fishpipe.plan import Charged, State
     from fishpipe.ports import Receipt
+    from fishpipe.snapshot import Charged, State
 
 _MIGRATIONS: Final = (
     """

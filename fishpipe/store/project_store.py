@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import ClipStep, VoiceStep
-from fishpipe.plan import AssetInfo, CallRow, Snapshot
+from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
 from fishpipe.store.clips import clip_path, scan
 from fishpipe.store.durable import digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.graph.steps import Graph
-    from fishpipe.plan import Charged, OutputRow, State
     from fishpipe.ports import Receipt
+    from fishpipe.snapshot import Charged, OutputRow, State
     from fishpipe.store.layout import Layout
 
 

@@ -1,0 +1,122 @@
+"""What happens in a run, as values: told by the runner, shown by reporters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fishpipe.errors import ServiceError
+    from fishpipe.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """The plan is about to be carried out."""
+
+    plan: Plan
+    free: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSubmitted(Event):
+    """A paid request left."""
+
+    address: str
+    bytes: int
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRetried(Event):
+    """A call was not charged and is tried again in `delay` seconds."""
+
+    address: str
+    error: ServiceError
+    delay: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtRetried(Event):
+    """A call that may have been charged is paid for again, once a run."""
+
+    address: str
+    error: str
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipStored(Event):
+    """A clip is on disk."""
+
+    address: str
+    seconds: float
+    paid: bool
+    usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceReady(Event):
+    """A voice can speak."""
+
+    name: str
+    voice_id: str
+    paid: bool
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProblem(Event):
+    """A call ended without its clip."""
+
+    address: str
+    place: str
+    message: str
+    hint: str = ""
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStarted(Event):
+    """An output is being stitched."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputWritten(Event):
+    """An output is on disk."""
+
+    path: str
+    seconds: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping(Event):
+    """No new calls; what is paid for is still collected."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The end, in numbers. `usd` is an estimate of what was paid, `unpriced` how many calls have no known price."""
+
+    exit_code: int
+    calls: int = 0
+    bytes: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+    stored: int = 0
+    in_doubt: int = 0
+    failed: int = 0
+    outputs: tuple[OutputWritten, ...] = ()
+    free: bool = False
+    collectable: int = 0

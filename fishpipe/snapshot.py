@@ -1,0 +1,73 @@
+"""The world as a plan sees it: the ledger, the clips that are here, the outputs' files. Frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fishpipe.graph.fingerprints import Digest, Fingerprint
+
+
+State = Literal[
+    "intended", "refused", "submitted", "answered", "fetched", "stored", "failed", "created", "trained", "lost"
+]
+
+
+Charged = Literal["no", "yes", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """What the ledger knows of one call. Times are Unix seconds."""
+
+    fingerprint: Fingerprint
+    kind: Literal["clip", "voice"]
+    state: State
+    record: Mapping[str, Any]
+    task_id: str | None = None
+    trace_id: str | None = None
+    url: str | None = None
+    voice_id: str | None = None
+    digest: Digest | None = None
+    charged: Charged = "no"
+    error: str | None = None
+    address: str | None = None
+    intended: float = 0.0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRow:
+    """An output as it was last made: its recipe, and the places of its items in samples."""
+
+    recipe: str
+    digest: Digest
+    rate: int
+    length: int
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetInfo:
+    """An audio file of the project: its digest, and what its header says."""
+
+    digest: Digest
+    channels: int
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files."""
+
+    calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
+    clips: Mapping[Fingerprint, Digest] = field(default_factory=dict)
+    lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)
+    outputs: Mapping[str, OutputRow] = field(default_factory=dict)
+    files: Mapping[str, Literal["absent", "intact", "edited"]] = field(default_factory=dict)
+    assets: Mapping[str, AssetInfo] = field(default_factory=dict)
+    spent_month: float = 0.0
+    tools: str = ""
