@@ -97,10 +97,10 @@ class ProjectBusy(FishpipeError):
 
 
 class Interrupted(FishpipeError):
-    """A second signal: stopped at once."""
+    """A signal came: what was in the making is given up."""
 
     def __init__(self, code: int) -> None:
-        super().__init__("Stopped at once. Nothing that was paid for is lost. Continue: fishpipe build")
+        super().__init__("stopped")
         self.exit_code = code
 
 

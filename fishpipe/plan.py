@@ -171,13 +171,13 @@ def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
     return step.output.channels or (2 if stereo else 1)
 
 
-def check_budget(plan: Plan, budget: Budget, spent_month: float) -> None:
-    """Raise BudgetError where the plan costs more than is allowed, or what cannot be known."""
+def check_budget(plan: Plan, budget: Budget, spent_month: float, *, free: bool = False) -> None:
+    """Raise BudgetError where the plan costs more than is allowed, or what cannot be known (unless it is `free`)."""
     if not plan.paid or (budget.build is None and budget.month is None):
         return
     where = f" ({budget.span})" if budget.span else ""
     usd = plan.cost.usd
-    if plan.cost.unpriced:
+    if plan.cost.unpriced and not free:
         raise BudgetError(
             f"a voice has no known price, and a budget is set{where}. Nothing was paid. "
             "Say what a voice costs: provider: {prices: {voice: 0.50}}"
@@ -185,10 +185,14 @@ def check_budget(plan: Plan, budget: Budget, spent_month: float) -> None:
     calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
     if budget.build is not None and usd > budget.build:
         cure = f"Allow once: --budget {usd + 0.005:.2f}"
-        raise BudgetError(f"{calls} exceed budget ${budget.build:.2f}{where}. Nothing was paid. {cure}")
+        raise BudgetError(f"{calls} exceed budget {_usd(budget.build)}{where}. Nothing was paid. {cure}")
     if budget.month is not None and usd + spent_month > budget.month:
-        spent = f"${spent_month:.4f} of the month's ${budget.month:.2f}{where} is spent"
-        raise BudgetError(f"{calls} exceed the budget: {spent}. Nothing was paid.")
+        spent = f"${spent_month:.4f} of the month's {_usd(budget.month)}{where} is spent"
+        raise BudgetError(f"{calls} exceed the budget: {spent}. Nothing was paid. Raise budget: {{month: …}} to go on")
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.2f}" if round(amount, 2) == amount else f"${amount:.4f}"
 
 
 def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:

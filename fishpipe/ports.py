@@ -168,7 +168,10 @@ class Assembler(Protocol):
     def assemble(
         self, step: OutputStep, channels: int, clips: Mapping[Fingerprint, ClipFile], recipe: str
     ) -> OutputRow:
-        """Write the output's file, aside and renamed."""
+        """Write the output's file, aside and renamed. Raises Interrupted after `stop`."""
+
+    def stop(self) -> None:
+        """Give up the output in the making; may be called from another thread."""
 
 
 class Clock(Protocol):
@@ -189,6 +192,9 @@ class Reporter(Protocol):
 
     def tell(self, event: Event) -> None:
         """Something happened."""
+
+    def close(self) -> None:
+        """Nothing more will: leave the terminal as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

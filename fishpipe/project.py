@@ -8,6 +8,7 @@ with project.session() as session:
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, Interrupted, ManifestError
+from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, ManifestError
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
 from fishpipe.manifest.load import load
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from fishpipe.events import RunFinished
     from fishpipe.graph.steps import Graph, Realm
-    from fishpipe.manifest.model import Budget, Manifest, ProviderName
+    from fishpipe.manifest.model import Budget, Manifest, Output, ProviderName
     from fishpipe.ports import Reporter
     from fishpipe.runner.run import Run, RunOptions
     from fishpipe.snapshot import Snapshot
@@ -148,15 +149,14 @@ class Project:
         graph = select(self.manifest, self.realm, targets)
         if not self.is_draft:
             return graph
-        outputs = tuple(
-            replace(step, output=replace(step.output, path=self._draft(step.output.path))) for step in graph.outputs
-        )
+        outputs = tuple(replace(step, output=self._draft(step.output)) for step in graph.outputs)
         return replace(graph, outputs=outputs)
 
-    def _draft(self, path: Path) -> Path:
-        root = self.manifest.root.resolve()
-        whole = path.resolve()
-        return self.layout.state / "outputs" / (whole.relative_to(root) if whole.is_relative_to(root) else whole.name)
+    def _draft(self, output: Output) -> Output:
+        root, whole = self.manifest.root.resolve(), output.path.resolve()
+        name = whole.relative_to(root) if whole.is_relative_to(root) else Path(whole.name)
+        path = self.layout.state / "outputs" / name
+        return replace(output, path=path, shown=os.path.relpath(path))
 
     @contextmanager
     def session(
@@ -184,7 +184,7 @@ class Project:
     def check_allowed(self, session: Session) -> None:
         """Raise BudgetError, or AuthError where a token is needed and missing, before anything is paid."""
         plan = session.plan
-        check_budget(plan, self.budget, session.snapshot.spent_month)
+        check_budget(plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
         asks = [action for action in plan.collect if action.row.state not in ("answered", "fetched")]
         if self.provider == "sandbox" or not (plan.paid or asks):
             return
@@ -217,11 +217,12 @@ class Project:
             )
 
     def run(self, session: Session, reporter: Reporter, options: RunOptions) -> RunFinished:
-        """Carry the session's plan out. Raises KeyboardInterrupt on the second Ctrl-C."""
+        """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
         with ExitStack() as stack:
             base_url, token = self.base_url.value, self.choices.token.value if self.choices.token else None
             if self.provider == "sandbox" and _needs_service(session.plan, options):
                 base_url, token = stack.enter_context(self.sandbox()), "sandbox"
+            stack.callback(reporter.close)
             return asyncio.run(self._carry_out(session, reporter, options, base_url, token))
 
     @contextmanager
@@ -263,7 +264,8 @@ class Project:
             with _signals(run):
                 done = await run.carry_out()
         except asyncio.CancelledError:
-            raise Interrupted(run.interrupted or 130) from None
+            run.interrupted = run.interrupted or 130
+            done = run.summary()
         finally:
             await speech.aclose()
             await downloads.aclose()
@@ -282,7 +284,9 @@ class Project:
         rows = session.store.ledger.calls()
         here = {key for key, row in rows.items() if row.state == "stored"}
         lines = session.graph.lines.items()
-        session.store.ledger.built({name: pairs for name, pairs in lines if all(key in here for _, key in pairs)})
+        session.store.ledger.built(
+            session.graph.manifest, {name: pairs for name, pairs in lines if all(key in here for _, key in pairs)}
+        )
 
 
 def _needs_service(plan: Plan, options: RunOptions) -> bool:

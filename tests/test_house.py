@@ -88,6 +88,12 @@ def test_the_readme_names_the_verbs_and_the_verbs_exist(cli: Callable[..., Resul
         shown = cli(verb, "--help")
         assert shown.code == 0
         assert "fishpipe" in shown.out, f"{verb} teaches by example"
+        assert "\\b" not in shown.out
+        assert all(
+            "fishpipe" not in line[20:] or line.strip().startswith("fishpipe") or "Usage" in line
+            for line in shown.out.splitlines()
+            if line.startswith("  fishpipe")
+        )
 
 
 def test_the_readme_commands_parse(cli: Callable[..., Result]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
@@ -17,7 +18,7 @@ from fishpipe.audio.edit import Cut, find_cut, render
 from fishpipe.audio.mp3 import Mp3Writer
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
-from fishpipe.errors import AudioError, FishpipeError
+from fishpipe.errors import AudioError, FishpipeError, Interrupted
 from fishpipe.graph.fingerprints import Digest
 from fishpipe.snapshot import OutputRow
 from fishpipe.timeline import Silence, Sound, Timeline, lay_out
@@ -54,6 +55,15 @@ class Stitcher:
 
     def __init__(self, cache: CutCache, digests: Mapping[str, Digest], flush_folder: Callable[[Path], None]) -> None:
         self._cache, self._digests, self._flush_folder = cache, digests, flush_folder
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Give up the output in the making."""
+        self._stopped.set()
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise Interrupted(130)
 
     def assemble(
         self, step: OutputStep, channels: int, clips: Mapping[Fingerprint, ClipFile], recipe: str
@@ -88,6 +98,7 @@ class Stitcher:
         cuts: list[Cut | None] = []
         fresh: dict[str, str] = {}
         for item in items:
+            self._check()
             if item.is_pause:
                 cuts.append(None)
                 continue
@@ -122,6 +133,7 @@ class Stitcher:
             writer = WavWriter(file, rate, channels, step.tags)
         cursor = 0
         for item, cut, place in zip(step.items, cuts, timeline.places, strict=True):
+            self._check()
             _silence(writer, place.start - cursor, channels)
             if cut is None:
                 _silence(writer, place.end - place.start, channels)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fishpipe.cli.common import Arguments, common, err, is_terminal, open_project, options, out
+from fishpipe.cli.common import Arguments, again, common, err, is_terminal, open_project, options, out
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _run(
     )
     done = project.run(session, _reporter(arguments), how)
     if not arguments.json and not arguments.quiet:
-        out(summary_text(done))
+        out(summary_text(done, again("build", arguments.manifest)))
         if done.exit_code == 0 and done.outputs:
             err(_next_step(project, session))
     return done
@@ -122,7 +122,7 @@ def _next_step(project: Project, session: Session) -> str:
     outputs = session.graph.outputs
     spoken = next((item for step in outputs for item in step.items if item.clip), None)
     where = f"line {spoken.span.line} of {spoken.span.file}" if spoken else str(project.manifest.path)
-    return f"next: edit {where}, then fishpipe plan"
+    return f"next: edit {where}, then {again('plan', project.manifest.path)}"
 
 
 def _reporter(arguments: Arguments) -> Reporter:

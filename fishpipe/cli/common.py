@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,17 @@ def split_names(names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
         return (inside if inside.is_file() else first), tuple(names[1:])
     found = find_manifest(Path.cwd())
     return Path(os.path.relpath(found)), tuple(names)
+
+
+def again(verb: str, manifest: Path) -> str:
+    """A command as it must be typed here: the manifest is named where it would not be found."""
+    from fishpipe.manifest.load import find_manifest
+
+    try:
+        found = find_manifest(Path.cwd()).samefile(manifest)
+    except (UsageError, OSError):
+        found = False
+    return f"fishpipe {verb}" if found else f"fishpipe {verb} {shlex.quote(str(manifest))}"
 
 
 def open_project(arguments: Arguments, **more: Any) -> Project:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,6 +40,6 @@ def command(folder: Path) -> int:
                 out(str(path))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from error
-    where = "" if folder == Path() else f"cd {folder} && "
+    where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     err(f"next: {where}fishpipe build")
     return 0

@@ -87,6 +87,8 @@ def _group() -> click.Group:
             from importlib import import_module
 
             command: click.Command = import_module(f"fishpipe.cli.{name}").command
+            # Raw docstrings hold click's mark for "as it stands" as two characters.
+            command.help = (command.help or "").replace("\\b", "\b")
             return command
 
         def resolve_command(

@@ -18,7 +18,7 @@ def status(arguments: Arguments) -> int:
 
     project = open_project(arguments)
     with project.session(arguments.targets) as session:
-        spent = session.store.spent()
+        spent = session.store.spent(session.graph.realm)
         data = status_data(session.graph, session.snapshot, session.plan, spent)
     out(json.dumps(data, ensure_ascii=False, indent=2) if arguments.json else status_text(data))
     return 0

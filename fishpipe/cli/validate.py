@@ -45,8 +45,11 @@ def validate(arguments: Arguments, style: str) -> int:
     if style == "json":
         out(json.dumps([]))
     elif not arguments.quiet:
+        from fishpipe.report.prose import count
+
         voices = len(manifest.voices)
-        out(f"{manifest.path}: valid. {len(manifest.scripts)} scripts, {segments} segments, {voices} voices.")
+        parts = (count(len(manifest.scripts), "script"), count(segments, "segment"), count(voices, "voice"))
+        out(f"{manifest.path}: valid. {', '.join(parts)}.")
     return 0
 
 

@@ -51,6 +51,7 @@ class _Builder:
         clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
         return Graph(
             realm=self.realm,
+            manifest=self.manifest.path.name,
             voices=self.voices,
             clips=clips,
             outputs=tuple(outputs),

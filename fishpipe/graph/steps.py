@@ -122,9 +122,13 @@ class OutputStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """All steps, each kind in the order of the manifest. `lines` are each script's spoken segments, in order."""
+    """All steps, each kind in the order of the manifest.
+
+    `manifest` is its file's name; `lines` are each script's spoken segments, in order.
+    """
 
     realm: Realm
+    manifest: str
     voices: Mapping[Fingerprint, VoiceStep]
     clips: Mapping[Fingerprint, ClipStep]
     outputs: tuple[OutputStep, ...]

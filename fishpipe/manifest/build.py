@@ -94,7 +94,7 @@ class Builder:
         scripts = {script.name: script for script in self._scripts(voices)}
         return Manifest(
             path=self.path,
-            root=self.path.parent,
+            root=self.path.parent.absolute(),
             files=self.files,
             project=ProjectInfo(**self._data("project")),
             provider=self._provider(),

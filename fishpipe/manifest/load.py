@@ -121,7 +121,7 @@ class _Loader:
         self.files.append(path)
         text, problems = source.decode(data, shown)
         self.texts[shown] = text
-        self.folders[shown] = path.parent
+        self.folders[shown] = path.parent.absolute()
         self.problems += problems
         if not text and problems:
             return []

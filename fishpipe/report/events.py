@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
+    from rich.progress import TaskID
 
 
 class JsonReporter:
@@ -44,6 +45,9 @@ class JsonReporter:
             value = getattr(event, field.name)
             data[field.name] = plan_data(value) if field.name == "plan" else _plain(value)
         self._write(json.dumps(data, ensure_ascii=False))
+
+    def close(self) -> None:
+        """Nothing to put away."""
 
 
 def _plain(value: object) -> object:
@@ -71,6 +75,9 @@ class LineReporter:
         serious = isinstance(event, CallProblem | DoubtRetried | Stopping)
         if line and (serious or not self._quiet):
             self._write(line)
+
+    def close(self) -> None:
+        """Nothing to put away."""
 
 
 def _line(event: Event, done: int, total: int) -> str:
@@ -114,14 +121,21 @@ class ProgressReporter:
         )
         self._clips = self._progress.add_task("speaking", total=None, detail="", visible=False)
         self._bytes, self._usd = 0, 0.0
+        self._stitching: TaskID | None = None
+
+    def close(self) -> None:
+        """Take the bar away and show the cursor again."""
+        self._progress.stop()
 
     def tell(self, event: Event) -> None:
         """Move the bar."""
         match event:
             case RunStarted(plan=plan):
-                total = len(plan.clips) + len(plan.collect)
+                total = len(plan.paid) + len(plan.collect)
                 if total:
                     self._progress.update(self._clips, total=total, visible=True)
+                if header := _line(event, 0, 0):
+                    self._progress.console.print(header, highlight=False, markup=False, soft_wrap=True)
                 self._progress.start()
             case CallSubmitted(bytes=size, usd=usd):
                 self._bytes += size
@@ -132,24 +146,29 @@ class ProgressReporter:
                 self._progress.advance(self._clips)
             case OutputStarted(path=path):
                 self._progress.update(self._clips, visible=False)
-                self._progress.add_task(f"stitching {path}", total=None, detail="")
-            case RunFinished():
-                self._progress.stop()
+                self._stitching = self._progress.add_task(f"stitching {path}", total=None, detail="")
+            case OutputWritten() if self._stitching is not None:
+                self._progress.remove_task(self._stitching)
+                self._stitching = None
             case CallProblem() | DoubtRetried() | Stopping() | CallRetried() | VoiceReady():
+                if isinstance(event, VoiceReady):
+                    self._progress.advance(self._clips)
                 self._progress.console.print(_line(event, 0, 0), highlight=False, markup=False, soft_wrap=True)
             case _:
                 pass
 
 
-def summary_text(done: RunFinished) -> str:
-    """The end of a build, and the next step."""
+def summary_text(done: RunFinished, again: str = "fishpipe build") -> str:
+    """The end of a build, and the next step; `again` is the command that goes on."""
     lines = [f"{o.path}  {clock(o.seconds)}  {count(o.segments, 'line')}" for o in done.outputs]
     usd = f"{money(done.usd, done.unpriced)}{', sandbox: nothing was really paid' if done.free and done.calls else ''}"
     lines.append(f"{count(done.calls, 'call')}, {done.bytes:,} bytes, {usd}. {count(done.stored, 'clip')} stored.")
     if done.exit_code in (130, 143):
         running = f"; {count(done.collectable, 'paid call')} still to collect" if done.collectable else ""
-        lines.append(f"Stopped{running}. Nothing that was paid for is lost. Continue: fishpipe build")
+        doubt = f"; {count(done.in_doubt, 'call')} in doubt: the answer was not awaited" if done.in_doubt else ""
+        lines.append(f"Stopped{running}{doubt}. What was answered is kept. Continue: {again}")
     elif done.failed or done.in_doubt:
         doubt = f", {done.in_doubt} in doubt" if done.in_doubt else ""
-        lines.append(f"{done.failed} failed{doubt}. What was paid for is kept. Again: fishpipe build")
+        pay = "; to pay for those again: --in-doubt retry" if done.in_doubt else ""
+        lines.append(f"{done.failed} failed{doubt}. What was paid for is kept. Again: {again}{pay}")
     return "\n".join(lines)

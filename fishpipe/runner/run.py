@@ -17,6 +17,7 @@ from fishpipe.errors import (
     CallInDoubt,
     ConfigurationError,
     FishpipeError,
+    Interrupted,
     ServiceError,
     StoreError,
 )
@@ -84,6 +85,7 @@ class Run:
     def stop(self, code: int = 130) -> None:
         """Make no new calls; what is paid for is still collected."""
         self.interrupted = self.interrupted or code
+        self.context.assembler.stop()
         self._close("interrupted: no new calls; collecting what is paid for (again to stop now)")
 
     async def carry_out(self) -> RunFinished:
@@ -96,11 +98,10 @@ class Run:
             poller.cancel()
             for task in self._speakers.values():
                 task.cancel()
-        if not self.interrupted:
-            await self._stitch_all()
         for held in self.plan.held:
             self._held(held.step, held.row.error or "")
-        return self._summary()
+        await self._stitch_all()
+        return self.summary()
 
     def _tell(self, event: object) -> None:
         self.context.reporter.tell(event)  # type: ignore[arg-type]
@@ -248,6 +249,8 @@ class Run:
         clips = self._clip_files()
         snapshot = replace(self.context.snapshot, clips={key: file.digest for key, file in clips.items()})
         for stitch in self.plan.stitches:
+            if self.interrupted:
+                return
             identity = recipe(stitch.step, snapshot)
             if identity is None:
                 self._unmade(stitch.step, set(clips))
@@ -259,6 +262,8 @@ class Run:
                 written = await asyncio.to_thread(
                     self._stitch, stitch.step, output_channels(stitch.step, snapshot), clips, identity
                 )
+            except Interrupted:
+                return
             except FishpipeError as error:
                 self.failed += 1
                 self.code = max(self.code, 1)
@@ -269,7 +274,7 @@ class Run:
 
     def _unmade(self, step: OutputStep, here: set[Fingerprint]) -> None:
         """An output whose clips are not all there: said, unless it is clear why."""
-        if self.code or self.options.collect_only:
+        if self.code or self.interrupted or self.options.collect_only:
             return
         self.code = 1
         missing = len({item.clip for item in step.items if item.clip and item.clip not in here})
@@ -298,9 +303,12 @@ class Run:
         segments = sum(1 for item in step.items if item.clip is not None)
         return OutputWritten(path=step.output.shown, seconds=row.length / row.rate, segments=segments)
 
-    def _summary(self) -> RunFinished:
-        rows = (self.context.store.row(key) for key in self.graph.clips)
-        collectable = sum(1 for row in rows if row is not None and row.state in ("submitted", "answered", "fetched"))
+    def summary(self) -> RunFinished:
+        """How it went, as far as it went; after a second signal, calls without an answer are in doubt."""
+        rows = [row for key in (*self.graph.clips, *self.graph.voices) if (row := self.context.store.row(key))]
+        collectable = sum(1 for row in rows if row.state in ("submitted", "answered", "fetched"))
+        if self.interrupted:
+            self.in_doubt = sum(1 for row in rows if row.state == "intended")
         spending = self.spending
         return RunFinished(
             exit_code=self.interrupted or self.code,

@@ -22,6 +22,7 @@ from fishpipe.snapshot import CallRow, OutputRow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from fishpipe.graph.steps import Realm
     from fishpipe.ports import Receipt
     from fishpipe.snapshot import Charged, State
 
@@ -36,7 +37,9 @@ _MIGRATIONS: Final = (
         number INTEGER PRIMARY KEY, at REAL NOT NULL, fingerprint TEXT NOT NULL, kind TEXT NOT NULL,
         address TEXT NOT NULL, task_id TEXT, trace_id TEXT, url TEXT, bytes INTEGER NOT NULL, usd REAL
     ) STRICT;
-    CREATE TABLE lines (script TEXT PRIMARY KEY, lines TEXT NOT NULL) STRICT;
+    CREATE TABLE lines (
+        manifest TEXT NOT NULL, script TEXT NOT NULL, lines TEXT NOT NULL, PRIMARY KEY (manifest, script)
+    ) STRICT;
     CREATE TABLE outputs (
         path TEXT PRIMARY KEY, recipe TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
         mtime INTEGER NOT NULL, rate INTEGER NOT NULL, length INTEGER NOT NULL, places TEXT NOT NULL, made REAL NOT NULL
@@ -209,20 +212,24 @@ class Ledger:
         rows = self._db.execute(query, () if key is None else (key,))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def spent(self, since: float = 0.0) -> float:
-        """USD (estimated) of the receipts since a moment, in Unix seconds; what was in doubt counts as paid."""
-        return float(self._db.execute("SELECT total(usd) FROM receipts WHERE at >= ?", (since,)).fetchone()[0])
+    def spent(self, realm: Realm, since: float = 0.0) -> float:
+        """USD (estimated) of a realm's receipts since a moment, in Unix seconds; what was in doubt counts as paid."""
+        query = (
+            "SELECT total(usd) FROM receipts JOIN calls USING (fingerprint)"
+            " WHERE at >= ? AND json_extract(record, '$.realm') = ?"
+        )
+        return float(self._db.execute(query, (since, realm)).fetchone()[0])
 
-    def lines(self) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
-        """The spoken segments of each script as last built."""
-        rows = self._db.execute("SELECT script, lines FROM lines")
+    def lines(self, manifest: str) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
+        """The spoken segments of each script of a manifest (by its file's name) as last built."""
+        rows = self._db.execute("SELECT script, lines FROM lines WHERE manifest = ?", (manifest,))
         return {script: tuple((address, key) for address, key in json.loads(lines)) for script, lines in rows}
 
-    def built(self, lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]]) -> None:
+    def built(self, manifest: str, lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]]) -> None:
         """Remember the spoken segments of scripts that are whole."""
-        rows = [(script, json.dumps(pairs)) for script, pairs in lines.items()]
+        rows = [(manifest, script, json.dumps(pairs)) for script, pairs in lines.items()]
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO lines (script, lines) VALUES (?, ?)", rows)
+            db.executemany("INSERT OR REPLACE INTO lines (manifest, script, lines) VALUES (?, ?, ?)", rows)
 
     def outputs(self) -> dict[str, tuple[OutputRow, int, int]]:
         """Each output as last made, with its file's size and mtime (ns)."""

@@ -7,6 +7,7 @@ rename, fsync of the folder, row. Whatever step a kill falls on, the next build 
 from __future__ import annotations
 
 import datetime
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from fishpipe.graph.steps import Graph
+    from fishpipe.graph.steps import Graph, Realm
     from fishpipe.ports import Receipt
     from fishpipe.snapshot import Charged, OutputRow, State
     from fishpipe.store.layout import Layout
@@ -66,17 +67,17 @@ class ProjectStore:
         calls = ledger.calls() if ledger else {}
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
-        made = {key: outputs[key] for key in paths if key in outputs}
+        made = {key: outputs[name] for key, path in paths.items() if (name := self._name(path)) in outputs}
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
         return Snapshot(
             calls=calls,
             clips=self._clips(calls, ledger.sizes() if ledger else {}),
-            lines=ledger.lines() if ledger else {},
+            lines=ledger.lines(graph.manifest) if ledger else {},
             outputs={key: row for key, (row, _, _) in made.items()},
             files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
             assets=assets,
-            spent_month=ledger.spent(month) if ledger else 0.0,
+            spent_month=ledger.spent(graph.realm, month) if ledger else 0.0,
             tools=tools,
         )
 
@@ -105,9 +106,9 @@ class ProjectStore:
                 count += 1
         return count
 
-    def spent(self) -> float:
-        """USD (estimated) of all receipts."""
-        return self._ledger.spent() if self._ledger else 0.0
+    def spent(self, realm: Realm) -> float:
+        """USD (estimated) of all receipts of a realm."""
+        return self._ledger.spent(realm) if self._ledger else 0.0
 
     def receipts(self, key: Fingerprint) -> list[dict[str, Any]]:
         """What was paid for one call."""
@@ -179,7 +180,11 @@ class ProjectStore:
     def stitched(self, path: Path, row: OutputRow) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""
         stat = path.stat()
-        self.ledger.stitched(str(path), row, stat.st_size, stat.st_mtime_ns)
+        self.ledger.stitched(self._name(path), row, stat.st_size, stat.st_mtime_ns)
+
+    def _name(self, path: Path) -> str:
+        """An output in the ledger: relative to the state's folder, so that a project may move."""
+        return os.path.relpath(path, self.layout.state)
 
 
 def _file_state(path: Path, made: tuple[OutputRow, int, int] | None) -> Literal["absent", "intact", "edited"]:

@@ -223,7 +223,7 @@ def test_a_budget_stops_a_build_before_its_first_call(cli: Cli, write: Write, se
     write(SHOW.replace("fishpipe: 1", "fishpipe: 1\n    budget: 0.0001\n    provider: {prices: {voice: 0}}"))
     done = cli("build")
     assert done.code == 5
-    assert "4 calls, ~$0.0007, exceed budget $0.00 (fishpipe.yaml:2:9). Nothing was paid." in done.err
+    assert "4 calls, ~$0.0007, exceed budget $0.0001 (fishpipe.yaml:2:9). Nothing was paid." in done.err
     assert service.usage() == []
     assert cli("build", "--budget", "1").code == 0
 
