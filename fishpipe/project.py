@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from fishpipe.errors import AuthError, ConfigurationError, FishpipeError, ManifestError
+from fishpipe.errors import AuthError, BudgetError, ConfigurationError, FishpipeError, ManifestError
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
 from fishpipe.manifest.load import load
@@ -180,6 +180,14 @@ class Project:
         self.layout.create()
         with hold(self.layout.busy, wait=wait):
             yield
+
+    def refusal(self, session: Session) -> str:
+        """Why a build of this plan would be refused for its price; "" where it would not."""
+        try:
+            check_budget(session.plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
+        except BudgetError as error:
+            return str(error)
+        return ""
 
     def check_allowed(self, session: Session) -> None:
         """Raise BudgetError, or AuthError where a token is needed and missing, before anything is paid."""

@@ -46,7 +46,8 @@ def build(
     if dry_run:
         from fishpipe.cli.plan import show_plan
 
-        return show_plan(arguments, exit_code=False, force=force)
+        how = PlanOptions(force=force, in_doubt=in_doubt)
+        return show_plan(arguments, how, collect=collect, budget=budget)
     project = open_project(arguments, concurrency=jobs, budget=budget)
     chosen = PlanOptions(force=force, in_doubt=in_doubt)
     with project.session(arguments.targets, chosen) as session:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import click
 
-from fishpipe.cli.common import Arguments, common, open_project, options, out
+from fishpipe.cli.common import Arguments, common, err, open_project, options, out
 from fishpipe.plan import PlanOptions
 
 
@@ -22,16 +23,26 @@ def plan(arguments: Arguments, exit_code: bool, force: bool) -> int:
       fishpipe plan episode-1 --json
       fishpipe plan --exit-code      9 when there is something to do
     """
-    return show_plan(arguments, exit_code=exit_code, force=force)
+    return show_plan(arguments, PlanOptions(force=force), exit_code=exit_code)
 
 
-def show_plan(arguments: Arguments, *, exit_code: bool, force: bool) -> int:
-    """Also what `build -n` does."""
+def show_plan(
+    arguments: Arguments,
+    how: PlanOptions,
+    *,
+    exit_code: bool = False,
+    collect: bool = False,
+    budget: float | None = None,
+) -> int:
+    """Also what `build -n` does, with its options."""
     from fishpipe.report.plans import plan_data, plan_text
 
-    project = open_project(arguments)
-    with project.session(arguments.targets, PlanOptions(force=force)) as session:
-        found = session.plan
+    project = open_project(arguments, budget=budget)
+    with project.session(arguments.targets, how) as session:
+        found = replace(session.plan, voices=(), clips=()) if collect else session.plan
+        refusal = project.refusal(replace(session, plan=found))
+    if refusal:
+        err(f"a build would be refused: {refusal}")
     if arguments.json:
         out(json.dumps(plan_data(found), ensure_ascii=False, indent=2))
     else:

@@ -225,6 +225,10 @@ def test_a_budget_stops_a_build_before_its_first_call(cli: Cli, write: Write, se
     assert done.code == 5
     assert "4 calls, ~$0.0007, exceed budget $0.0001 (fishpipe.yaml:2:9). Nothing was paid." in done.err
     assert service.usage() == []
+    plan = cli("plan")
+    assert plan.code == 0
+    assert plan.err.startswith("a build would be refused: 4 calls, ~$0.0007, exceed budget $0.0001")
+    assert cli("build", "-n", "--budget", "1").err == ""
     assert cli("build", "--budget", "1").code == 0
 
 
