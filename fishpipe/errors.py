@@ -3,7 +3,7 @@
 FishpipeError
 ├── ManifestError (problems: all of them, each with a Span)       exit 3
 ├── UsageError                                                   exit 2
-├── PlanRefused: BudgetError, DoubtError                         exit 5
+├── PlanRefused: BudgetError                                     exit 5
 ├── ServiceError: AuthError, BalanceError, ConfigurationError    exit 4
 │                 CallFailed, CallRefused, CallInDoubt, TransientError, LinkExpired   exit 1
 ├── ProjectBusy                                                  exit 6
@@ -84,10 +84,6 @@ class PlanRefused(FishpipeError):
 
 class BudgetError(PlanRefused):
     """The plan costs more than the budget allows."""
-
-
-class DoubtError(PlanRefused):
-    """Calls that may have been charged wait for a decision."""
 
 
 class ProjectBusy(FishpipeError):

@@ -93,11 +93,6 @@ class State:
         with self._lock:
             self._db.execute("UPDATE tasks SET heard = 1 WHERE id = ? AND NOT heard", (task_id,))
 
-    def unfinished(self) -> list[str]:
-        """Tasks that a kill left without an answer."""
-        with self._lock:
-            return [row[0] for row in self._db.execute("SELECT id FROM tasks WHERE response IS NULL ORDER BY number")]
-
     def usage(self) -> list[dict[str, Any]]:
         """Each billed call, oldest first."""
         with self._lock:
