@@ -6,7 +6,7 @@ Each action carries its reason and its cost as data; prose is made at the edge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fishpipe.errors import BudgetError
@@ -122,6 +122,11 @@ class Plan:
     def paid(self) -> tuple[CreateVoice | Speak, ...]:
         """The actions that cost money."""
         return (*self.voices, *self.clips)
+
+    @property
+    def free_part(self) -> Plan:
+        """The part of it that costs nothing: what is paid for is collected, and stitched as far as it goes."""
+        return replace(self, voices=(), clips=())
 
     @property
     def cost(self) -> Cost:

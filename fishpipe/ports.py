@@ -131,7 +131,7 @@ class Store(Protocol):
     def row(self, key: Fingerprint) -> CallRow | None:
         """What is known of a call."""
 
-    def intend(self, step: ClipStep | VoiceStep, address: str) -> None:
+    def intend(self, step: ClipStep | VoiceStep) -> None:
         """A request is about to leave."""
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401

@@ -172,6 +172,11 @@ class Project:
             plan = make_plan(graph, snapshot, self.manifest.provider.prices, options)
             yield Session(graph=graph, snapshot=snapshot, plan=plan, store=store)
 
+    def replanned(self, session: Session, options: PlanOptions) -> Session:
+        """The same session under other options."""
+        plan = make_plan(session.graph, session.snapshot, self.manifest.provider.prices, options)
+        return replace(session, plan=plan)
+
     @contextmanager
     def hold(self, *, wait: bool = False) -> Iterator[None]:
         """Make the folders and be the only run. Raises ProjectBusy."""
@@ -228,7 +233,7 @@ class Project:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
         with ExitStack() as stack:
             base_url, token = self.base_url.value, self.choices.token.value if self.choices.token else None
-            if self.provider == "sandbox" and _needs_service(session.plan, options):
+            if self.provider == "sandbox" and _needs_service(session.plan):
                 base_url, token = stack.enter_context(self.sandbox()), "sandbox"
             stack.callback(reporter.close)
             return asyncio.run(self._carry_out(session, reporter, options, base_url, token))
@@ -297,8 +302,8 @@ class Project:
         )
 
 
-def _needs_service(plan: Plan, options: RunOptions) -> bool:
-    return bool(plan.collect or (plan.paid and not options.collect_only))
+def _needs_service(plan: Plan) -> bool:
+    return bool(plan.collect or plan.paid)
 
 
 @contextmanager

@@ -54,20 +54,15 @@ def build(
         if session.plan.is_empty:
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
-        chosen = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
-        planned = _planned(project, session, chosen, collect=collect)
+        decided = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
+        planned = session if decided == chosen else project.replanned(session, decided)
+        if collect:
+            planned = replace(planned, plan=planned.plan.free_part)
         if planned.plan.is_empty:
             return _nothing(arguments, planned)
         project.check_allowed(planned)
-        done = _run(project, planned, arguments, chosen, keep_going=keep_going, collect=collect)
+        done = _run(project, planned, arguments, decided, keep_going=keep_going, collect=collect)
     return done.exit_code
-
-
-def _planned(project: Project, session: Session, chosen: PlanOptions, *, collect: bool) -> Session:
-    from fishpipe.plan import make_plan
-
-    plan = make_plan(session.graph, session.snapshot, project.manifest.provider.prices, chosen)
-    return replace(session, plan=replace(plan, voices=(), clips=()) if collect else plan)
 
 
 def _nothing(arguments: Arguments, session: Session) -> int:

@@ -39,7 +39,7 @@ def show_plan(
 
     project = open_project(arguments, budget=budget)
     with project.session(arguments.targets, how) as session:
-        found = replace(session.plan, voices=(), clips=()) if collect else session.plan
+        found = session.plan.free_part if collect else session.plan
         refusal = project.refusal(replace(session, plan=found))
     if refusal:
         err(f"a build would be refused: {refusal}")

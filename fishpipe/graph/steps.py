@@ -40,6 +40,11 @@ class VoiceStep:
     consent: str | None
     record: Mapping[str, Any]
 
+    @property
+    def address(self) -> str:
+        """What this call is for, as messages and receipts name it."""
+        return f"voices.{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
@@ -62,6 +67,16 @@ class ClipStep:
     speaker: Speaker
     record: Mapping[str, Any]
     uses: tuple[Use, ...]
+
+    @property
+    def address(self) -> str:
+        """What this call is for, as messages and receipts name it: the first segment that uses it."""
+        return self.uses[0].address
+
+    @property
+    def span(self) -> Span:
+        """The place of the first segment that uses it."""
+        return self.uses[0].span
 
     @property
     def text(self) -> str:

@@ -84,8 +84,7 @@ class Calls:
                 if attempt >= self._limits.attempts or limited >= self._limits.rate_limits:
                     raise
                 wait = delay(min(limited, 4) if too_fast else attempt, error, self._limits, self._clock)
-                address = step.uses[0].address
-                self._context.reporter.tell(CallRetried(address=address, error=error, delay=wait, attempt=attempt))
+                self._context.reporter.tell(CallRetried(address=step.address, error=error, delay=wait, attempt=attempt))
                 if too_fast:
                     # The place is given back: of those who hold one, only as many as the halved window go on.
                     limited += 1
@@ -110,20 +109,18 @@ class Calls:
 
     def _again(self, step: ClipStep, error: str, cost: Cost) -> None:
         """A call that may have been charged is made again: said, and kept in the record of money."""
-        address = step.uses[0].address
         self._store.receipt(
-            Receipt(fingerprint=step.fingerprint, address=address, kind="in doubt", bytes=cost.bytes, usd=cost.usd)
+            Receipt(fingerprint=step.fingerprint, address=step.address, kind="in doubt", bytes=cost.bytes, usd=cost.usd)
         )
-        self._context.reporter.tell(DoubtRetried(address=address, error=error, usd=cost.usd))
+        self._context.reporter.tell(DoubtRetried(address=step.address, error=error, usd=cost.usd))
 
     async def _submit_once(self, step: ClipStep, cost: Cost, voice_id: str | None) -> Submitted | Answered:
-        address = step.uses[0].address
-        self._store.intend(step, address)
+        self._store.intend(step)
         answer = await self._context.speech.speak(step, voice_id)
         url = answer.url if isinstance(answer, Answered) else None
         receipt = Receipt(
             fingerprint=step.fingerprint,
-            address=address,
+            address=step.address,
             kind="clip",
             task_id=answer.task_id,
             trace_id=answer.trace_id,
@@ -134,7 +131,7 @@ class Calls:
         changes = {"task_id": answer.task_id, "trace_id": answer.trace_id, "url": url, "charged": "yes", "error": None}
         self._store.move(step.fingerprint, "answered" if url else "submitted", receipt=receipt, **changes)
         self._spending.paid(cost)
-        self._context.reporter.tell(CallSubmitted(address=address, bytes=cost.bytes, usd=cost.usd))
+        self._context.reporter.tell(CallSubmitted(address=step.address, bytes=cost.bytes, usd=cost.usd))
         return answer
 
     async def _result(self, step: ClipStep, task_id: str, since: float) -> Answered:
@@ -166,8 +163,7 @@ class Calls:
                 seconds = await self._download(step, fresh.url)
             except LinkExpired as again:
                 raise self._lost(step, again) from again
-        address = step.uses[0].address
-        self._context.reporter.tell(ClipStored(address=address, seconds=seconds, paid=paid, usd=usd))
+        self._context.reporter.tell(ClipStored(address=step.address, seconds=seconds, paid=paid, usd=usd))
 
     async def _download(self, step: ClipStep, url: str) -> float:
         part = self._store.part(step.fingerprint)
@@ -210,7 +206,7 @@ class Calls:
         except ImplausibleAudio as error:
             seconds = error.seconds
         self._store.keep(step, part)
-        self._context.reporter.tell(ClipStored(address=step.uses[0].address, seconds=seconds, paid=False))
+        self._context.reporter.tell(ClipStored(address=step.address, seconds=seconds, paid=False))
         return True
 
     def _lost(self, step: ClipStep, error: LinkExpired) -> ServiceError:

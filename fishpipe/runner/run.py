@@ -113,17 +113,15 @@ class Run:
     async def _make_clips(self) -> None:
         known = known_ids(self.context)
         collects = [c for c in self.plan.collect if isinstance(c.step, VoiceStep)]
-        creates = [] if self.options.collect_only else list(self.plan.voices)
-        makers: list[CreateVoice | Collect] = [*creates, *collects]
+        makers: list[CreateVoice | Collect] = [*self.plan.voices, *collects]
         by_key = {action.step.fingerprint: self._voice(action) for action in makers}
         running: set[asyncio.Task[None]] = set()
         ready: _Line = asyncio.Queue()
         for action in self.plan.collect:
             if isinstance(action.step, ClipStep):
                 ready.put_nowait((action, None))
-        clips = () if self.options.collect_only else self.plan.clips
         waiting: dict[asyncio.Task[str], list[Speak]] = {}
-        for speak in clips:
+        for speak in self.plan.clips:
             speaker = speak.step.speaker
             if speaker.created is not None and speaker.created in known:
                 ready.put_nowait((speak, known[speaker.created]))
@@ -155,7 +153,7 @@ class Run:
         except Closed:
             raise
         except Exception as error:
-            self._problem(f"voices.{step.name}", str(step.span), error)
+            self._problem(step.address, str(step.span), error)
             raise
 
     def _existing(self, voice_id: str) -> asyncio.Task[str]:
@@ -215,8 +213,7 @@ class Run:
         except Closed:
             return
         except Exception as error:  # noqa: BLE001  (one call's bug must not cost the others their answers)
-            use = step.uses[0]
-            self._problem(use.address, str(use.span), error)
+            self._problem(step.address, str(step.span), error)
         else:
             self.stored += 1
 
@@ -239,11 +236,9 @@ class Run:
     def _held(self, step: ClipStep | VoiceStep, error: str) -> None:
         self.in_doubt += 1
         self.code = max(self.code, 1)
-        address = f"voices.{step.name}" if isinstance(step, VoiceStep) else step.uses[0].address
-        place = str(step.span if isinstance(step, VoiceStep) else step.uses[0].span)
         message = error or "the last run ended before its answer was read; it may have been charged"
         hint = "pay for it again: --in-doubt retry"
-        self._tell(CallProblem(address=address, place=place, message=message, hint=hint, in_doubt=True))
+        self._tell(CallProblem(address=step.address, place=str(step.span), message=message, hint=hint, in_doubt=True))
 
     async def _stitch_all(self) -> None:
         clips = self._clip_files()

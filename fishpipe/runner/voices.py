@@ -83,9 +83,8 @@ class Voices:
         if not self._spending.may_retry_doubt(step.fingerprint, cost):
             raise CallInDoubt(error)
         usd = None if cost.unpriced else cost.usd
-        address = f"voices.{step.name}"
-        self._store.receipt(Receipt(fingerprint=step.fingerprint, address=address, kind="in doubt", usd=usd))
-        self._context.reporter.tell(DoubtRetried(address=address, error=error, usd=usd))
+        self._store.receipt(Receipt(fingerprint=step.fingerprint, address=step.address, kind="in doubt", usd=usd))
+        self._context.reporter.tell(DoubtRetried(address=step.address, error=error, usd=usd))
 
     async def _create(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
         place = await self._window.enter()
@@ -98,7 +97,7 @@ class Voices:
         attempt = 1
         while True:
             self._spending.check_open()
-            self._store.intend(step, f"voices.{step.name}")
+            self._store.intend(step)
             try:
                 info = await self._context.speech.create_voice(step)
             except TransientError as error:
@@ -106,8 +105,7 @@ class Voices:
                 if attempt >= self._limits.attempts:
                     raise
                 wait = delay(attempt, error, self._limits, self._clock)
-                address = f"voices.{step.name}"
-                self._context.reporter.tell(CallRetried(address=address, error=error, delay=wait, attempt=attempt))
+                self._context.reporter.tell(CallRetried(address=step.address, error=error, delay=wait, attempt=attempt))
                 attempt += 1
                 if error.status == 429:
                     self._window.limited(wait)
@@ -132,7 +130,7 @@ class Voices:
     def _receipt(step: VoiceStep, info: VoiceInfo, cost: Cost | None) -> Receipt:
         return Receipt(
             fingerprint=step.fingerprint,
-            address=f"voices.{step.name}",
+            address=step.address,
             kind="voice",
             task_id=info.task_id,
             trace_id=info.trace_id,

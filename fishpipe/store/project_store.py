@@ -102,7 +102,7 @@ class ProjectStore:
             if key in snapshot.clips and (row is None or row.state != "stored"):
                 digest = snapshot.clips[key]
                 size = clip_path(self.layout.clips, key, digest, step.format).stat().st_size
-                self.ledger.adopt(key, step.record, step.uses[0].address, digest, size)
+                self.ledger.adopt(key, step.record, step.address, digest, size)
                 count += 1
         return count
 
@@ -118,11 +118,11 @@ class ProjectStore:
         """What is known of a call."""
         return self.ledger.row(key)
 
-    def intend(self, step: ClipStep | VoiceStep, address: str) -> None:
+    def intend(self, step: ClipStep | VoiceStep) -> None:
         """A request is about to leave."""
         kind = "voice" if isinstance(step, VoiceStep) else "clip"
         consent = step.consent if isinstance(step, VoiceStep) else None
-        self.ledger.intend(step.fingerprint, kind, step.record, address, consent)
+        self.ledger.intend(step.fingerprint, kind, step.record, step.address, consent)
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """The call is in another state."""
