@@ -3,7 +3,7 @@
 FishpipeError
 ├── ManifestError (problems: all of them, each with a Span)       exit 3
 ├── UsageError                                                   exit 2
-├── PlanRefused: BudgetError                                     exit 5
+├── PlanRefused: BudgetError, Declined                           exit 5
 ├── ServiceError: AuthError, BalanceError, ConfigurationError    exit 4
 │                 CallFailed, CallRefused, CallInDoubt, TransientError, LinkExpired   exit 1
 ├── ProjectBusy                                                  exit 6
@@ -86,6 +86,10 @@ class BudgetError(PlanRefused):
     """The plan costs more than the budget allows."""
 
 
+class Declined(PlanRefused):
+    """A person was asked, and said no."""
+
+
 class ProjectBusy(FishpipeError):
     """Another run holds the project."""
 
@@ -118,13 +122,14 @@ class ImplausibleAudio(AudioError):
 
 @dataclass(eq=False)
 class ServiceError(FishpipeError):
-    """The service answered with an error, in its own words."""
+    """The service answered with an error, in its own words. `fields` are those of the request that it names."""
 
     message: str
     code: str = ""
     status: int | None = None
     trace_id: str = ""
     retry_after: float | None = field(default=None, repr=False)
+    fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = " ".join(filter(None, [str(self.status or ""), self.code]))
@@ -152,8 +157,6 @@ class ConfigurationError(ServiceError):
 
 class CallFailed(ServiceError):
     """The service took the call and reports that it failed; it may have been charged."""
-
-    charged = "unknown"
 
 
 class CallRefused(ServiceError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fishpipe.errors import ServiceError
     from fishpipe.plan import Plan
+    from fishpipe.snapshot import Charged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class DoubtRetried(Event):
     address: str
     error: str
     usd: float | None
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +75,15 @@ class VoiceReady(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallProblem(Event):
-    """A call ended without its clip."""
+    """A call, or an output, ended without its result; `charged` is None where nothing was to be paid."""
 
     address: str
     place: str
     message: str
     hint: str = ""
     in_doubt: bool = False
+    charged: Charged | None = None
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

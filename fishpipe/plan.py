@@ -7,7 +7,7 @@ Each action carries its reason and its cost as data; prose is made at the edge.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.errors import BudgetError
 from fishpipe.graph.fingerprints import Fingerprint, fingerprint
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fishpipe.snapshot import CallRow, Snapshot
 
 InDoubt = Literal["ask", "retry", "skip"]
+# How often a call in doubt is made again without anybody's word, over all builds: one whose answer was never read,
+# and one that was paid for and cannot be fetched.
+MOST_RETRIES: Final = {"intended": 3, "lost": 1}
 ReasonCode = Literal[
     "new",
     "changed",
@@ -31,6 +34,7 @@ ReasonCode = Literal[
     "clip missing",
     "paid for",
     "forced",
+    "forgotten",
     "output missing",
     "output edited",
     "segments changed",
@@ -183,9 +187,12 @@ def check_budget(plan: Plan, budget: Budget, spent_month: float, *, free: bool =
     where = f" ({budget.span})" if budget.span else ""
     usd = plan.cost.usd
     if plan.cost.unpriced and not free:
+        voice = any(action.cost.unpriced for action in plan.voices)
+        what = "a voice" if voice else next(action.step.model for action in plan.clips if action.cost.unpriced)
+        example = "voice: 0.50" if voice else f"models: {{{what}: 15}}"
         raise BudgetError(
-            f"a voice has no known price, and a budget is set{where}. Nothing was paid. "
-            "Say what a voice costs: provider: {prices: {voice: 0.50}}"
+            f"{what} has no known price, and a budget is set{where}. Nothing was paid. "
+            f"Say what {'a voice' if voice else 'it'} costs: provider: {{prices: {{{example}}}}}"
         )
     calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
     if budget.build is not None and usd > budget.build:
@@ -220,7 +227,7 @@ class _Planner:
     def plan(self) -> Plan:
         reused = sum(1 for key in self.graph.clips if key in self.snapshot.clips)
         clips = tuple(self._clips())
-        voices = tuple(self._voices({clip.step.speaker.created for clip in clips}))
+        voices = tuple(self._voices({speaker.created for clip in clips for speaker in clip.step.speakers}))
         stitches, fresh = self._outputs()
         return Plan(
             voices=voices,
@@ -237,7 +244,7 @@ class _Planner:
             if key in self.snapshot.clips:
                 continue
             row = self.snapshot.calls.get(key)
-            cost = Cost(bytes=step.bytes, usd=step.bytes * self.prices.speech / 1e6)
+            cost = self._clip_cost(step)
             if row is not None and self._collectable(row):
                 code: ReasonCode = "clip missing" if row.state == "stored" else "paid for"
                 self.collect.append(Collect(step=step, reason=Reason(code=code), row=row))
@@ -269,6 +276,14 @@ class _Planner:
             return True
         return row.state == "stored" and bool(row.task_id or row.url)
 
+    def _clip_cost(self, step: ClipStep) -> Cost:
+        price = self.prices.of(step.model)
+        return (
+            Cost(bytes=step.bytes, unpriced=1)
+            if price is None
+            else Cost(bytes=step.bytes, usd=step.bytes * price / 1e6)
+        )
+
     def _voice_cost(self) -> Cost:
         price = self.prices.voice
         return Cost(unpriced=1) if price is None else Cost(usd=price)
@@ -276,7 +291,10 @@ class _Planner:
     def _holds(self, row: CallRow) -> bool:
         if row.state == "failed":
             return row.charged != "no" and self.options.in_doubt != "retry"
-        return row.state in ("intended", "lost") and self.options.in_doubt == "skip"
+        if row.state not in MOST_RETRIES or self.options.in_doubt == "retry":
+            return False
+        spent = self.snapshot.retried.get(row.fingerprint, 0) >= MOST_RETRIES[row.state]
+        return spent or self.options.in_doubt == "skip"
 
     @staticmethod
     def _again(row: CallRow) -> Reason:
@@ -284,6 +302,7 @@ class _Planner:
             "failed": "failed before",
             "refused": "refused before",
             "stored": "clip missing",
+            "forgotten": "forgotten",
         }
         code = codes.get(row.state, "in doubt")
         return Reason(code=code, what=row.error or "")
@@ -330,7 +349,7 @@ def _difference(before: Mapping[str, Any], step: ClipStep) -> Reason:
     if old.get(text) != new.get(text):
         return Reason(code="changed", what="text", before=str(old.get(text, "")), after=str(new.get(text, "")))
     if before.get("voice") != after.get("voice"):
-        return Reason(code="voice changed", what=step.speaker.name or "")
+        return Reason(code="voice changed", what=" and ".join(speaker.name for speaker in step.speakers))
     for name, was, now in _changes({**old, "model": before.get("model")}, {**new, "model": after.get("model")}):
         return Reason(code="changed", what=name, before=was, after=now)
     return Reason(code="new")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fishpipe.events import Event
@@ -47,9 +47,7 @@ class TaskFailed:
     """The task ended with an error, in the service's words."""
 
     message: str
-
-
-TaskState = Running | Answered | TaskFailed
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +61,30 @@ class VoiceInfo:
     created: float | None = None
     task_id: str | None = None
     trace_id: str | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    visibility: str = ""
+
+
+Outcome = Answered | VoiceInfo | TaskFailed
+TaskState = Running | Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What was paid for: append-only, the record of money. `usd` is an estimate.
 
-    `kind` is clip, voice, or in doubt: a call that may have been charged and was made again.
+    `kind` is clip, voice, or in doubt: a call that may have been charged and was made again. `voice` are the
+    names of who speaks.
     """
 
     fingerprint: Fingerprint
     address: str
     kind: str
+    realm: str = ""
+    voice: str = ""
+    model: str = ""
     task_id: str | None = None
     trace_id: str | None = None
     url: str | None = None
@@ -93,13 +103,13 @@ class ClipFile:
 
 
 class Speech(Protocol):
-    """The service."""
+    """The service. With a `callback` its answer goes there, and the call returns at once."""
 
-    async def speak(self, step: ClipStep, voice_id: str | None) -> Submitted | Answered:
+    async def speak(self, step: ClipStep, voice_ids: Sequence[str], callback: str | None) -> Submitted | Answered:
         """Pay for a clip."""
 
-    async def create_voice(self, step: VoiceStep) -> VoiceInfo:
-        """Pay for a voice; held open until the service answers."""
+    async def create_voice(self, step: VoiceStep, callback: str | None) -> Submitted | VoiceInfo:
+        """Pay for a voice; held open until the service answers, unless there is a callback."""
 
     async def voice(self, voice_id: str) -> VoiceInfo:
         """Look a voice up; free."""
@@ -117,6 +127,19 @@ class Downloads(Protocol):
     async def fetch(self, url: str, part: Path) -> int:
         """Stream `url` into `part`, whole and flushed to disk; returns its bytes."""
 
+    async def digest(self, url: str) -> Digest:
+        """sha256 of what `url` gives, of a bounded size."""
+
+
+class Callbacks(Protocol):
+    """Where the service sends its answers, if it is asked to."""
+
+    def address(self, nonce: str) -> str:
+        """The public address for the answer of one call."""
+
+    def listen(self, deliver: Callable[[str, str | None, Outcome], None]) -> None:
+        """Give each answer that comes to `deliver(nonce, task id, outcome)`; those that came before, too."""
+
 
 class Inspector(Protocol):
     """Judges a download."""
@@ -131,8 +154,8 @@ class Store(Protocol):
     def row(self, key: Fingerprint) -> CallRow | None:
         """What is known of a call."""
 
-    def intend(self, step: ClipStep | VoiceStep) -> None:
-        """A request is about to leave."""
+    def intend(self, step: ClipStep | VoiceStep, nonce: str | None = None) -> None:
+        """A request is about to leave; its answer may come under `nonce`."""
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """The call is in another state."""
@@ -142,6 +165,12 @@ class Store(Protocol):
 
     def voice_ids(self) -> set[str]:
         """The ids of all voices that are known as ours."""
+
+    def checked(self, info: VoiceInfo, consent: str | None) -> None:
+        """A voice by id was found at the service, and can speak."""
+
+    def unchecked(self, voice_id: str) -> None:
+        """A voice by id is to be looked up again."""
 
     def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
         """Write an error beside a call's state."""
@@ -178,7 +207,10 @@ class Clock(Protocol):
     """Time and chance."""
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Unix seconds: for the record. It may jump."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment: for waiting. It never jumps."""
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -199,7 +231,11 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """How hard to try. Times in seconds."""
+    """How hard to try. Times in seconds.
+
+    `call_deadline` is how long one run waits for one answer, `doubt_after` how long after it was asked for a
+    task without an answer is in doubt.
+    """
 
     concurrency: int = 5
     attempts: int = 6
@@ -210,7 +246,10 @@ class RunLimits:
     poll_first: float = 0.5
     poll_longest: float = 5.0
     poll_batch: int = 50
-    call_deadline: float = 24 * 3600.0
+    polls: int = 4
+    callback_timeout: float = 120.0
+    call_deadline: float = 1800.0
+    doubt_after: float = 24 * 3600.0
     unknown_task_grace: float = 120.0
     training_deadline: float = 1800.0
     voice_grace: float = 180.0
@@ -229,4 +268,5 @@ class RunContext:
     reporter: Reporter
     clock: Clock
     snapshot: Snapshot
+    callbacks: Callbacks | None = None
     limits: RunLimits = field(default_factory=RunLimits)

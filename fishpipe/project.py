@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import signal
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.errors import AuthError, BudgetError, ConfigurationError, FishpipeError, ManifestError
+from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
+from fishpipe.errors import BudgetError, FishpipeError, ManifestError, StoreError
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
+from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
 from fishpipe.ports import RunContext, RunLimits
@@ -32,51 +30,32 @@ from fishpipe.targets import select
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fishpipe.catalog import Catalog
     from fishpipe.events import RunFinished
-    from fishpipe.graph.steps import Graph, Realm
-    from fishpipe.manifest.model import Budget, Manifest, Output, ProviderName
-    from fishpipe.ports import Reporter
-    from fishpipe.runner.run import Run, RunOptions
+    from fishpipe.graph.steps import ClipStep, Graph, Realm
+    from fishpipe.manifest.model import Budget, Manifest, Output, Prices, ProviderName
+    from fishpipe.ports import Callbacks, Reporter
+    from fishpipe.runner.run import RunOptions
     from fishpipe.snapshot import Snapshot
 
-DEFAULT_BASE_URL: Final = "https://api.acedata.cloud"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """A value and where it comes from: `environment`, `.env`, `manifest` or `default`."""
-
-    value: str = field(repr=False)
-    origin: str
+# What a clip takes on disk, at least: seconds of speech a byte of text, and some room to work in.
+_SECONDS_A_BYTE: Final = 1 / 14
+_ROOM: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the caller asks for beyond the manifest."""
+    """What the caller asks for beyond the manifest. `prices` are in USD, as `provider.prices` names them."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
     provider: ProviderName | None = None
     allow_outside: bool = False
+    strict: bool = False
+    prices: Mapping[str, float | None] = field(default_factory=dict)
     concurrency: int | None = None
     budget: float | None = None
     token: Setting | None = None
     base_url: Setting | None = None
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()  # noqa: TID251  (the one clock)
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        await asyncio.sleep(seconds)
-
-    def jitter(self) -> float:
-        """Between 0 and 1."""
-        return random.random()  # noqa: S311  (spreads retries; no secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +80,7 @@ class Project:
     def open(cls, path: Path, choices: Choices | None = None) -> Project:
         """Load and check the manifest. Raises ManifestError with all of its problems."""
         choices = choices or Choices()
-        manifest = load(path, variables=choices.variables, allow_outside=choices.allow_outside)
+        manifest = load(path, variables=choices.variables, allow_outside=choices.allow_outside, strict=choices.strict)
         problems = list(asset_problems(manifest))
         if problems:
             raise ManifestError(problems, {str(p.span.file): Path(p.span.file).read_text("utf-8") for p in problems})
@@ -124,17 +103,25 @@ class Project:
         return Layout(state / "draft" if self.is_draft else state)
 
     @property
-    def base_url(self) -> Setting:
-        """The API's address."""
+    def access(self) -> Access:
+        """The API's address, and the token for it."""
         manifest = self.manifest.provider.base_url
         declared = Setting(value=manifest, origin="manifest") if manifest else None
-        return self.choices.base_url or declared or Setting(value=DEFAULT_BASE_URL, origin="default")
+        base = self.choices.base_url or declared or Setting(value=DEFAULT_BASE_URL, origin="default")
+        return Access(base_url=base, token=self.choices.token)
 
     @property
     def realm(self) -> Realm:
         """Whose ids and clips these are."""
-        local = self.provider == "sandbox" or is_loopback(self.base_url.value)
+        local = self.provider == "sandbox" or is_loopback(self.access.base_url.value)
         return "loopback" if local else "acedata"
+
+    @property
+    def prices(self) -> Prices:
+        """What things cost: the caller's word counts before the manifest's."""
+        declared, given = self.manifest.provider.prices, dict(self.choices.prices)
+        own: dict[str, Any] = {name: given.pop(name) for name in ("speech", "voice") if name in given}
+        return replace(declared, **own, models={**declared.models, **given})  # type: ignore[dict-item]
 
     @property
     def budget(self) -> Budget:
@@ -144,9 +131,9 @@ class Project:
             return budget
         return replace(budget, build=self.choices.budget, span=None)  # type: ignore[arg-type]
 
-    def graph(self, targets: Sequence[str] = ()) -> Graph:
-        """The steps that the targets need. Raises UsageError for an unknown target."""
-        graph = select(self.manifest, self.realm, targets)
+    def graph(self, targets: Sequence[str] = (), samples: Mapping[str, Mapping[str, Any]] | None = None) -> Graph:
+        """The steps that the targets need; `samples` as `build_graph` takes them. Raises UsageError."""
+        graph = select(self.manifest, self.realm, targets, samples)
         if not self.is_draft:
             return graph
         outputs = tuple(replace(step, output=self._draft(step.output)) for step in graph.outputs)
@@ -163,18 +150,18 @@ class Project:
         self, targets: Sequence[str] = (), options: PlanOptions | None = None, *, writing: bool = False
     ) -> Iterator[Session]:
         """Read the ledger and the files, and plan. Nothing is written unless `writing`, which needs `hold`."""
-        graph = self.graph(targets)
         opened = ProjectStore.opened if writing else ProjectStore.reading
         with opened(self.layout, self.clock.now) as store:
+            graph = self.graph(targets, store.samples(self.realm))
             snapshot = store.snapshot(graph, assets_of(graph), tools())
             if writing:
                 store.adopt(graph, snapshot)
-            plan = make_plan(graph, snapshot, self.manifest.provider.prices, options)
+            plan = make_plan(graph, snapshot, self.prices, options)
             yield Session(graph=graph, snapshot=snapshot, plan=plan, store=store)
 
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""
-        plan = make_plan(session.graph, session.snapshot, self.manifest.provider.prices, options)
+        plan = make_plan(session.graph, session.snapshot, self.prices, options)
         return replace(session, plan=plan)
 
     @contextmanager
@@ -195,48 +182,77 @@ class Project:
         return ""
 
     def check_allowed(self, session: Session) -> None:
-        """Raise BudgetError, or AuthError where a token is needed and missing, before anything is paid."""
+        """Raise BudgetError, AuthError or StoreError (no room on the disk) before anything is paid."""
         plan = session.plan
         check_budget(plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
+        if plan.paid:
+            self._check_room(plan)
         asks = [action for action in plan.collect if action.row.state not in ("answered", "fetched")]
         if self.provider == "sandbox" or not (plan.paid or asks):
             return
-        if self.choices.token is None:
-            what = f"{len(plan.paid)} call{'s' if len(plan.paid) != 1 else ''}" if plan.paid else "collecting"
-            usd = f" (~${plan.cost.usd:.4f})" if plan.paid else ""
-            need = "need" if len(plan.paid) > 1 else "needs"
-            raise AuthError(
-                f"{what}{usd} {need} a token: set ACEDATACLOUD_API_TOKEN or add it to .env. "
-                "Free draft: fishpipe build --provider sandbox"
-            )
-        if not (self.choices.token.value.isascii() and self.choices.token.value.isprintable()):
-            raise AuthError(f"the token from the {self.choices.token.origin} has characters that no token has")
-        self._check_token_goes_home(self.choices.token)
+        what = f"{len(plan.paid)} call{'s' if len(plan.paid) != 1 else ''}" if plan.paid else "collecting"
+        usd = f" (~${plan.cost.usd:.4f})" if plan.paid else ""
+        self.access.check(f"{what}{usd} {'need' if len(plan.paid) > 1 else 'needs'}")
 
-    def _check_token_goes_home(self, token: Setting) -> None:
-        """A base URL that a cloned repository brings is not given a token from elsewhere."""
-        base = self.base_url
-        try:
-            whole = urlsplit(base.value).scheme in ("http", "https") and urlsplit(base.value).port != 0
-        except ValueError:
-            whole = False
-        if not whole:
-            raise ConfigurationError(f"the base URL from the {base.origin} is not an address: {base.value}")
-        trusted = base.value.rstrip("/") == DEFAULT_BASE_URL or is_loopback(base.value)
-        if not trusted and base.origin in (".env", "manifest") and base.origin != token.origin:
-            raise ConfigurationError(
-                f"the base URL {base.value} comes from the {base.origin}, and the token from the {token.origin}: "
-                "the token is not sent there. If you trust it: export ACEDATACLOUD_API_BASE_URL"
+    def _check_room(self, plan: Plan) -> None:
+        """A disk that is about to be full would lose what is paid for."""
+        rates = [(step.bytes, step.sample_rate * 2 if step.format == "pcm" else 192_000 // 8) for step in _steps(plan)]
+        wanted = int(sum(size * _SECONDS_A_BYTE * rate for size, rate in rates)) + _ROOM
+        free = free_bytes(self.layout.state)
+        if free is not None and free < wanted:
+            raise StoreError(
+                f"{self.layout.state} has {free / 1e6:.0f} MB left, and the clips take about {wanted / 1e6:.0f} MB. "
+                "Nothing was paid. Make room, and build again"
             )
+
+    def ceiling(self, session: Session) -> float | None:
+        """The most that this build may spend in USD, by the build's budget and what the month's has left."""
+        left = None if self.budget.month is None else self.budget.month - session.snapshot.spent_month
+        return min((limit for limit in (self.budget.build, left) if limit is not None), default=None)
 
     def run(self, session: Session, reporter: Reporter, options: RunOptions) -> RunFinished:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
         with ExitStack() as stack:
-            base_url, token = self.base_url.value, self.choices.token.value if self.choices.token else None
-            if self.provider == "sandbox" and _needs_service(session.plan):
+            access = self.access
+            base_url, token = access.base_url.value, access.token.value if access.token else None
+            if self.provider == "sandbox" and (session.plan.collect or session.plan.paid):
                 base_url, token = stack.enter_context(self.sandbox()), "sandbox"
             stack.callback(reporter.close)
             return asyncio.run(self._carry_out(session, reporter, options, base_url, token))
+
+    def voice_names(self) -> dict[str, str]:
+        """The manifest's names of the voices that have an id, by id."""
+        with self.session(tuple(self.manifest.scripts)) as session:
+            calls, graph = session.snapshot.calls, session.graph
+            rows = [(step.name, calls.get(key)) for key, step in graph.voices.items()]
+        created = {row.voice_id: name for name, row in rows if row is not None and row.voice_id}
+        return created | {voice_id: voice.name for voice_id, voice in graph.existing.items()}
+
+    def forget_voice(self, name: str) -> str:
+        """Forget what became of a declared voice; what was forgotten, "" where nothing was known."""
+        with self.hold(), self.session(tuple(self.manifest.scripts), writing=True) as session:
+            ledger = session.store.ledger
+            for key, step in session.graph.voices.items():
+                if step.name == name:
+                    row = ledger.row(key)
+                    return f"{row.voice_id or row.state} forgotten" if row and ledger.forget(key) else ""
+            for voice_id, voice in session.graph.existing.items():
+                if voice.name == name and voice_id in session.snapshot.checked:
+                    ledger.unchecked(voice_id)
+                    return f"{voice_id} is looked up again"
+        return ""
+
+    @contextmanager
+    def catalog(self) -> Iterator[Catalog]:
+        """The voices at the service. Raises AuthError where there is no token for it."""
+        from fishpipe.catalog import Catalog
+
+        with ExitStack() as stack:
+            if self.provider == "sandbox":
+                yield Catalog(stack.enter_context(self.sandbox()), "sandbox", self.clock.now)
+            else:
+                token = self.access.check("asking for voices needs")
+                yield Catalog(self.access.base_url.value, token, self.clock.now)
 
     @contextmanager
     def sandbox(self) -> Iterator[str]:
@@ -258,38 +274,63 @@ class Project:
         from fishpipe.fish.downloads import HttpDownloads
         from fishpipe.runner.run import Run
 
-        speech = FishClient(base_url, token, self.manifest.provider.delivery)
-        downloads = HttpDownloads(base_url)
+        provider = self.manifest.provider
         digests = {path: info.digest for path, info in session.snapshot.assets.items()}
-        context = RunContext(
-            speech=speech,
-            downloads=downloads,
-            inspector=ClipInspector(),
-            store=session.store,
-            assembler=Stitcher(session.store, digests, flush),
-            reporter=reporter,
-            clock=self.clock,
-            snapshot=session.snapshot,
-            limits=self._limits(base_url),
-        )
-        run = Run(session.plan, session.graph, context, options)
-        try:
-            with _signals(run):
-                done = await run.carry_out()
-        except asyncio.CancelledError:
-            run.interrupted = run.interrupted or 130
-            done = run.summary()
-        finally:
-            await speech.aclose()
-            await downloads.aclose()
+        async with AsyncExitStack() as stack:
+            speech = FishClient(base_url, token, provider.delivery, self.clock.now, provider.call_deadline)
+            stack.push_async_callback(speech.aclose)
+            downloads = HttpDownloads(base_url, provider.stall_timeout)
+            stack.push_async_callback(downloads.aclose)
+            context = RunContext(
+                speech=speech,
+                downloads=downloads,
+                inspector=ClipInspector(),
+                store=session.store,
+                assembler=Stitcher(session.store, digests, flush),
+                reporter=reporter,
+                clock=self.clock,
+                snapshot=session.snapshot,
+                callbacks=await self._callbacks(session, stack),
+                limits=self._limits(base_url),
+            )
+            run = Run(session.plan, session.graph, context, options)
+            try:
+                with on_signals(run.stop, lambda: run.tally.interrupted > 0):
+                    done = await run.carry_out()
+            except asyncio.CancelledError:
+                run.tally.interrupted = run.tally.interrupted or 130
+                done = run.summary()
         self._remember(session)
         reporter.tell(done)
-        if run.crash is not None:
-            raise run.crash
+        if run.tally.crash is not None:
+            raise run.tally.crash
         return done
 
+    async def _callbacks(self, session: Session, stack: AsyncExitStack) -> Callbacks | None:
+        """The receiver of callbacks, listening, where answers come that way."""
+        provider = self.manifest.provider
+        if provider.delivery != "callback" or not (session.plan.paid or session.plan.collect):
+            return None
+        try:
+            from fishpipe.fish.callbacks import Receiver
+        except ImportError as error:
+            message = f"delivery: callback needs more packages: pip install 'fishpipe[callback]' ({error})"
+            raise FishpipeError(message) from error
+        # The sandbox is on this machine: it needs no public address.
+        public = f"http://{provider.callback_listen}" if self.provider == "sandbox" else provider.callback_url or ""
+        receiver = Receiver(public, session.store.ledger.secret("callback"))
+        await stack.enter_async_context(receiver.running(provider.callback_listen))
+        return receiver
+
     def _limits(self, base_url: str) -> RunLimits:
-        limits = RunLimits(concurrency=self.choices.concurrency or self.manifest.provider.concurrency)
+        provider = self.manifest.provider
+        concurrency = calls_for_open_files(self.choices.concurrency or provider.concurrency)
+        limits = RunLimits(
+            concurrency=concurrency,
+            downloads=max(8, concurrency),
+            callback_timeout=provider.callback_timeout,
+            call_deadline=provider.call_deadline,
+        )
         return replace(limits, poll_first=0.05, poll_longest=1.0, voice_grace=3.0) if is_loopback(base_url) else limits
 
     def _remember(self, session: Session) -> None:
@@ -302,30 +343,5 @@ class Project:
         )
 
 
-def _needs_service(plan: Plan) -> bool:
-    return bool(plan.collect or plan.paid)
-
-
-@contextmanager
-def _signals(run: Run) -> Iterator[None]:
-    """First signal: no new calls; second: stop now."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def stop(code: int) -> None:
-        if run.interrupted and task is not None:
-            task.cancel()
-        else:
-            run.stop(code)
-
-    handled = []
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        try:
-            loop.add_signal_handler(number, stop, code)
-            handled.append(number)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
+def _steps(plan: Plan) -> list[ClipStep]:
+    return [speak.step for speak in plan.clips]

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 
 State = Literal[
-    "intended", "refused", "submitted", "answered", "fetched", "stored", "failed", "created", "trained", "lost"
+    "intended",
+    "refused",
+    "submitted",
+    "answered",
+    "fetched",
+    "stored",
+    "failed",
+    "created",
+    "trained",
+    "lost",
+    "forgotten",
 ]
 
 
@@ -21,7 +31,7 @@ Charged = Literal["no", "yes", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRow:
-    """What the ledger knows of one call. Times are Unix seconds."""
+    """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path."""
 
     fingerprint: Fingerprint
     kind: Literal["clip", "voice"]
@@ -31,6 +41,7 @@ class CallRow:
     trace_id: str | None = None
     url: str | None = None
     voice_id: str | None = None
+    nonce: str | None = None
     digest: Digest | None = None
     charged: Charged = "no"
     error: str | None = None
@@ -61,7 +72,11 @@ class AssetInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files."""
+    """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files.
+
+    `checked` are the ids of voices that were found at the service, and can speak; `retried` says how often each
+    call in doubt was made again.
+    """
 
     calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
     clips: Mapping[Fingerprint, Digest] = field(default_factory=dict)
@@ -69,5 +84,7 @@ class Snapshot:
     outputs: Mapping[str, OutputRow] = field(default_factory=dict)
     files: Mapping[str, Literal["absent", "intact", "edited"]] = field(default_factory=dict)
     assets: Mapping[str, AssetInfo] = field(default_factory=dict)
+    checked: frozenset[str] = frozenset()
+    retried: Mapping[Fingerprint, int] = field(default_factory=dict)
     spent_month: float = 0.0
     tools: str = ""

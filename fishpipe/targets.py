@@ -11,7 +11,8 @@ from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.graph.build import build_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from fishpipe.graph.steps import Graph, Realm
     from fishpipe.manifest.model import Manifest, Output, Segment
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 _PLACE: Final = re.compile(r"(.+):(\d+)(?::\d+)?")
 
 
-def select(manifest: Manifest, realm: Realm, targets: Sequence[str]) -> Graph:
+def select(
+    manifest: Manifest,
+    realm: Realm,
+    targets: Sequence[str],
+    samples: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Graph:
     """The graph of the targets: scripts, output paths, segment addresses or places; all outputs for none.
 
     Raises UsageError for a target that is nothing of these.
     """
     if not targets:
-        return build_graph(manifest, realm)
+        return build_graph(manifest, realm, samples=samples)
     scripts: dict[str, None] = {}
     outputs: set[str] = set()
     addresses: set[str] = set()
@@ -40,7 +46,7 @@ def select(manifest: Manifest, realm: Realm, targets: Sequence[str]) -> Graph:
             segment = find_segment(manifest, target)
             scripts[segment.address.partition("/")[0]] = None
             addresses.add(segment.address)
-    graph = build_graph(manifest, realm, list(scripts))
+    graph = build_graph(manifest, realm, list(scripts), samples)
     steps = tuple(step for step in graph.outputs if str(step.output.path) in outputs)
     whole = {name for name in scripts if name in targets}
     wanted = {item.clip for step in steps for item in step.items if item.clip}
@@ -49,7 +55,8 @@ def select(manifest: Manifest, realm: Realm, targets: Sequence[str]) -> Graph:
         for key, step in graph.clips.items()
         if key in wanted or any(use.address in addresses or use.script in whole for use in step.uses)
     }
-    voices = {key: step for key, step in graph.voices.items() if any(c.speaker.created == key for c in clips.values())}
+    needed = {speaker.created for clip in clips.values() for speaker in clip.speakers}
+    voices = {key: step for key, step in graph.voices.items() if key in needed}
     return replace(graph, outputs=steps, clips=clips, voices=voices)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fishpipe.cli.main import run
-from fishpipe.project import SystemClock
+from fishpipe.machine import SystemClock
 from fishpipe.sandbox.server import running
 from fishpipe.sandbox.switches import Switches
 

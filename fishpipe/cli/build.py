@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fishpipe.cli.common import Arguments, again, common, err, is_terminal, open_project, options, out
+from fishpipe.cli.common import Arguments, Seconds, again, common, err, is_terminal, open_project, options, out
+from fishpipe.errors import Declined
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
         "--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", envvar="FISHPIPE_IN_DOUBT",
         help="Calls that may have been charged: ask, pay again, or leave.",
     ),
+    click.option("--deadline", type=Seconds(), envvar="FISHPIPE_DEADLINE", help="Stop after this long: 90s, 20m, 2h."),
+    click.option("--refresh", is_flag=True, help="Look voices by id up again."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask."),
     click.option("--wait", is_flag=True, help="Wait for another run of this project."),
 )  # fmt: skip
 def build(
     arguments: Arguments, dry_run: bool, jobs: int | None, keep_going: bool, force: bool, collect: bool,
-    budget: float | None, in_doubt: InDoubt, yes: bool, wait: bool,
+    budget: float | None, in_doubt: InDoubt, deadline: float | None, refresh: bool, yes: bool, wait: bool,
 ) -> int:  # fmt: skip
     r"""Speak what is new, and stitch what changed.
 
@@ -42,6 +45,7 @@ def build(
       fishpipe build -n                    only show the plan
       fishpipe build --provider sandbox    a free draft, in .fishpipe/draft
       fishpipe build --collect             after a crash: fetch what is paid for, pay nothing
+      fishpipe build --deadline 20m        for CI: stop in time, and go on in the next run
     """
     if dry_run:
         from fishpipe.cli.plan import show_plan
@@ -61,7 +65,12 @@ def build(
         if planned.plan.is_empty:
             return _nothing(arguments, planned)
         project.check_allowed(planned)
-        done = _run(project, planned, arguments, decided, keep_going=keep_going, collect=collect)
+        if not yes and is_terminal():
+            _confirm(project, planned.plan)
+        done = _run(
+            project, planned, arguments, decided,
+            keep_going=keep_going, collect=collect, deadline=deadline, refresh=refresh,
+        )  # fmt: skip
     return done.exit_code
 
 
@@ -80,21 +89,31 @@ def _nothing(arguments: Arguments, session: Session) -> int:
 
 def _decide_doubt(plan: Plan, chosen: PlanOptions, *, ask: bool) -> PlanOptions:
     """Ask a person about calls in doubt; unattended, the runner's own rule holds."""
-    doubtful = [action for action in plan.paid if action.reason.code == "in doubt"]
+    again = [action for action in plan.paid if action.reason.code == "in doubt"]
+    doubtful = [*again, *(held for held in plan.held if held.reason.code == "in doubt")]
     if chosen.in_doubt != "ask" or not doubtful or not ask:
         return chosen
-    from fishpipe.report.prose import cost_words
+    from fishpipe.report.prose import count
 
-    cost = replace(
-        plan, voices=tuple(a for a in plan.voices if a in doubtful), clips=tuple(a for a in plan.clips if a in doubtful)
-    ).cost
-    question = f"In doubt, may have been charged: {cost_words(len(doubtful), cost)}. Pay for them again?"
+    question = f"{count(len(doubtful), 'call')} in doubt, which may have been charged (fishpipe plan). Pay again?"
     return replace(chosen, in_doubt="retry" if click.confirm(question, err=True) else "skip")
 
 
+def _confirm(project: Project, plan: Plan) -> None:
+    """Ask a person before much is paid, or what cannot be known. Raises Declined."""
+    from fishpipe.report.prose import cost_words
+
+    dear = plan.cost.usd > project.budget.confirm or plan.cost.unpriced > 0
+    if not plan.paid or not dear or project.provider == "sandbox":
+        return
+    if not click.confirm(f"Pay for {cost_words(len(plan.paid), plan.cost)}? (why: fishpipe plan)", err=True):
+        raise Declined("declined. Nothing was paid. To be asked less: budget: {confirm: …}; never: --yes")
+
+
 def _run(
-    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool
-) -> RunFinished:
+    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool,
+    deadline: float | None, refresh: bool,
+) -> RunFinished:  # fmt: skip
     from fishpipe.report.events import summary_text
     from fishpipe.runner.run import RunOptions
 
@@ -102,8 +121,10 @@ def _run(
         keep_going=keep_going,
         collect_only=collect,
         retry_doubt=chosen.in_doubt != "skip",
-        ceiling=project.budget.build,
+        ceiling=project.ceiling(session),
+        deadline=deadline,
         free=project.provider == "sandbox",
+        refresh=refresh,
     )
     done = project.run(session, _reporter(arguments), how)
     if not arguments.json and not arguments.quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ from fishpipe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fishpipe.access import Setting
     from fishpipe.manifest.model import ProviderName
-    from fishpipe.project import Choices, Project, Setting
+    from fishpipe.project import Choices, Project
 
 TOKEN = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
 BASE_URL = "ACEDATACLOUD_API_BASE_URL"
+PRICES = "FISHPIPE_PRICES"
+# Tokens that were read: what an internal error's log must not hold.
+SECRETS: set[str] = set()
+_HIGHEST_PRICE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,23 @@ class Arguments:
     variables: dict[str, str]
     provider: ProviderName | None
     allow_outside: bool
+    strict: bool
     json: bool
     quiet: bool
     verbose: bool
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A length of time with its unit, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """`90s` → 90.0."""
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no length of time; write 90s, 20m or 2h", param, ctx)
+        return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def common(verb: Callable[..., int]) -> click.Command:
@@ -42,14 +62,16 @@ def common(verb: Callable[..., int]) -> click.Command:
 
     def call(
         names: tuple[str, ...], var: tuple[str, ...], provider: ProviderName | None, directory: Path | None,
-        allow_outside: bool, json_: bool, quiet: bool, verbose: bool, color: str, **own: Any,  # noqa: ANN401
+        allow_outside: bool, strict: bool, json_: bool, quiet: bool, verbose: bool, color: str, **own: Any,  # noqa: ANN401
     ) -> int:  # fmt: skip
         if directory is not None:
-            _enter(directory)
+            enter(directory)
         if color != "auto":
             os.environ["FORCE_COLOR" if color == "always" else "NO_COLOR"] = "1"
         manifest, targets = split_names(names)
-        arguments = Arguments(manifest, targets, _variables(var), provider, allow_outside, json_, quiet, verbose)
+        arguments = Arguments(
+            manifest, targets, _variables(var), provider, allow_outside, strict, json_, quiet, verbose
+        )
         return verb(arguments, **own)
 
     call.__doc__ = verb.__doc__
@@ -62,6 +84,7 @@ def common(verb: Callable[..., int]) -> click.Command:
         ),
         click.option("-C", "directory", type=click.Path(path_type=Path), help="Work in this folder."),
         click.option("--allow-outside", is_flag=True, help="Allow paths outside of the project."),
+        click.option("--strict", is_flag=True, envvar="FISHPIPE_STRICT", help="Take warnings for errors."),
         click.option("--json", "json_", is_flag=True, help="Answer in JSON."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
         click.option("-v", "--verbose", is_flag=True, help="Say all of it."),
@@ -111,20 +134,26 @@ def open_project(arguments: Arguments, **more: Any) -> Project:  # noqa: ANN401
     """The project. Raises ManifestError."""
     from fishpipe.project import Project
 
-    return Project.open(arguments.manifest, choices(arguments, **more))
+    project = Project.open(arguments.manifest, choices(arguments, **more))
+    if not arguments.quiet:
+        for warning in project.manifest.warnings:
+            err(f"{warning.span}: warning: {warning.message}{warning.hint and '; ' + warning.hint}")
+    return project
 
 
 def choices(arguments: Arguments, **more: Any) -> Choices:  # noqa: ANN401
     """Options, environment and `.env`, in that order of strength."""
     from fishpipe.project import Choices
 
-    file = _dotenv(arguments.manifest.parent / ".env")
+    file = dotenv(arguments.manifest.parent / ".env")
     return Choices(
         variables=arguments.variables,
         provider=arguments.provider,
         allow_outside=arguments.allow_outside,
-        token=_setting(TOKEN, file),
-        base_url=_setting(BASE_URL, file),
+        strict=arguments.strict,
+        prices=_prices(os.environ.get(PRICES) or file.get(PRICES, "")),
+        token=setting(TOKEN, file),
+        base_url=setting(BASE_URL, file),
         **more,
     )
 
@@ -144,7 +173,8 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and sys.stdin.isatty()
 
 
-def _enter(directory: Path) -> None:
+def enter(directory: Path) -> None:
+    """Work in another folder. Raises UsageError."""
     try:
         os.chdir(directory)
     except OSError as error:
@@ -161,17 +191,38 @@ def _variables(pairs: Sequence[str]) -> dict[str, str]:
     return variables
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def dotenv(path: Path) -> dict[str, str]:
+    """The settings in a `.env`; a token that others can read is said."""
     if not path.is_file():
         return {}
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    found = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    if TOKEN in found and os.name == "posix" and path.stat().st_mode & 0o077:
+        err(f"{path} holds your token, and others can read it: chmod 600 {path}")
+    return found
 
 
-def _setting(name: str, file: dict[str, str]) -> Setting | None:
-    from fishpipe.project import Setting
+def _prices(text: str) -> dict[str, float | None]:
+    """``speech=15,voice=0.5,s1=12``: USD, or `unknown`."""
+    prices: dict[str, float | None] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (part.strip() for part in pair.partition("="))
+        try:
+            prices[name] = None if value == "unknown" else float(value)
+        except ValueError:
+            prices[name] = -1.0
+        if not name or not 0 <= (prices[name] or 0.0) <= _HIGHEST_PRICE:
+            raise UsageError(f"{PRICES}: {pair}: expected NAME=USD, such as speech=15,voice=0.5,s1=12")
+    return prices
 
+
+def setting(name: str, file: dict[str, str]) -> Setting | None:
+    """A setting of the environment, or else of a `.env`."""
+    from fishpipe.access import Setting
+
+    if name == TOKEN:
+        SECRETS.update(filter(None, (os.environ.get(name, "").strip(), file.get(name, "").strip())))
     if os.environ.get(name, "").strip():
         return Setting(value=os.environ[name].strip(), origin="environment")
     return Setting(value=file[name].strip(), origin=".env") if name in file else None

@@ -24,6 +24,8 @@ VERBS: Final = {
     "status": "Show what is built, stale, in doubt; what was spent.",
     "explain": "Show why a segment would be spoken again.",
     "graph": "Draw the steps: dot or mermaid.",
+    "voices": "List, show, search and forget voices.",
+    "spend": "Show what was paid, when, for what.",
     "sandbox": "Serve the API on this machine, with a voice, for free.",
     "schema": "Print the manifest's JSON Schema.",
 }
@@ -88,7 +90,8 @@ def _group() -> click.Group:
 
             command: click.Command = import_module(f"fishpipe.cli.{name}").command
             # Raw docstrings hold click's mark for "as it stands" as two characters.
-            command.help = (command.help or "").replace("\\b", "\b")
+            for shown in (command, *getattr(command, "commands", {}).values()):
+                shown.help = (shown.help or "").replace("\\b", "\b")
             return command
 
         def resolve_command(
@@ -124,11 +127,11 @@ def _expected(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> int:
     """An internal error: a log instead of a traceback, and the token in neither."""
-    from fishpipe.cli.common import TOKEN
+    from fishpipe.cli.common import SECRETS, TOKEN
 
     text = "".join(traceback.format_exception(error))
-    token = os.environ.get(TOKEN)
-    text = text.replace(token, "***") if token else text
+    for token in filter(None, {*SECRETS, os.environ.get(TOKEN, "").strip()}):
+        text = text.replace(token, "***")
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", errors="backslashreplace", prefix="fishpipe-", suffix=".log", delete=False
     ) as log:

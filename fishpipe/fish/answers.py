@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import CallFailed, CallInDoubt
-from fishpipe.fish.faults import parse_object, quote
-from fishpipe.ports import Answered, Running, Submitted, TaskFailed, TaskState, VoiceInfo
+from fishpipe.fish.faults import one_line, parse_object, quote
+from fishpipe.ports import Answered, Outcome, Running, Submitted, TaskFailed, TaskState, VoiceInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,13 +30,24 @@ def read_speech(response: httpx.Response) -> Submitted | Answered:
     raise CallInDoubt(f"the answer has neither audio_url nor task_id: {quote(response)}", status=response.status_code)
 
 
-def read_created_voice(response: httpx.Response) -> VoiceInfo:
-    """The answer to /fish/voices."""
+def read_created_voice(response: httpx.Response) -> Submitted | VoiceInfo:
+    """The answer to /fish/voices, or to POST /fish/model: the voice, or a task."""
     data = _object(response)
-    model = data.get("data")
-    if not isinstance(model, dict) or not _text(model.get("_id")):
-        raise CallInDoubt(f"the answer has no data._id: {quote(response)}", status=response.status_code)
-    return read_voice(model, _text(data.get("task_id")), _text(data.get("trace_id")))
+    made = _made(data)
+    if made is not None:
+        return made
+    task = _text(data.get("task_id"))
+    if task:
+        return Submitted(task_id=task, trace_id=_text(data.get("trace_id")))
+    raise CallInDoubt(f"the answer has neither _id nor task_id: {quote(response)}", status=response.status_code)
+
+
+def _made(data: Mapping[str, Any]) -> VoiceInfo | None:
+    """The voice in the answer of a creation: in `data`, or the answer itself."""
+    for model in (data.get("data"), data):
+        if isinstance(model, dict) and _text(model.get("_id")):
+            return read_voice(model, _text(data.get("task_id")), _text(data.get("trace_id")))
+    return None
 
 
 def read_voice(model: Mapping[str, Any], task_id: str | None = None, trace_id: str | None = None) -> VoiceInfo:
@@ -46,26 +58,48 @@ def read_voice(model: Mapping[str, Any], task_id: str | None = None, trace_id: s
         type=str(model.get("type") or "tts"),
         title=str(model.get("title") or ""),
         created=_moment(model.get("created_at")),
+        description=str(model.get("description") or ""),
+        tags=_words(model.get("tags")),
+        languages=_words(model.get("languages")),
+        visibility=str(model.get("visibility") or ""),
         task_id=task_id,
         trace_id=trace_id,
     )
 
 
 def read_task(item: Mapping[str, Any]) -> TaskState:
-    """A task: its `response` is what the call would have answered; null while it runs."""
+    """A task: its `response` is what the call would have answered; null while it runs.
+
+    One that has `finished_at` and no response yet may still get it: it is asked again.
+    """
     response = item.get("response")
     body = response if isinstance(response, dict) else {}
+    trace = _text(body.get("trace_id")) or _text(item.get("trace_id"))
+    outcome = read_outcome(body, _text(item.get("id")), trace)
+    if outcome is not None:
+        return outcome
+    words = {str(holder.get(name, "")).lower() for holder in (item, body) for name in ("status", "state")}
+    error = item.get("error")
+    if error or words & _FAILED:
+        message = _message(error) or _message(body.get("message")) or "the task failed"
+        return TaskFailed(message=message, trace_id=trace)
+    if item.get("finished_at") and response is not None:
+        shown = one_line(str(response))[:200]
+        return TaskFailed(message=f"the task finished without a result: {shown}", trace_id=trace)
+    return Running()
+
+
+def read_outcome(body: Mapping[str, Any], task_id: str | None, trace_id: str | None) -> Outcome | None:
+    """What a finished call answered (in a task, or in a callback); None where it says nothing."""
     url = _audio_url(body)
     if url:
-        trace = _text(body.get("trace_id")) or _text(item.get("trace_id"))
-        return Answered(url=url, task_id=_text(item.get("id")), trace_id=trace)
-    words = {str(holder.get(name, "")).lower() for holder in (item, body) for name in ("status", "state")}
-    error = body.get("error") or item.get("error")
-    if error or body.get("success") is False or words & _FAILED:
-        return TaskFailed(message=_message(error) or str(body.get("message") or "the task failed"))
-    if item.get("finished_at"):
-        return TaskFailed(message=f"the task finished without audio: {str(response)[:200]}")
-    return Running()
+        return Answered(url=url, task_id=task_id, trace_id=trace_id)
+    error = body.get("error")
+    if error or body.get("success") is False:
+        message = _message(error) or _message(body.get("message")) or "the task failed"
+        return TaskFailed(message=message, trace_id=trace_id)
+    made = _made(body)
+    return None if made is None else replace(made, task_id=made.task_id or task_id, trace_id=made.trace_id or trace_id)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
@@ -94,8 +128,12 @@ def _text(value: object) -> str | None:
 
 def _message(error: object) -> str:
     if isinstance(error, dict):
-        return ": ".join(str(error[name]) for name in ("code", "message") if error.get(name))
-    return str(error) if error else ""
+        return one_line(": ".join(str(error[name]) for name in ("code", "message") if error.get(name)))
+    return one_line(str(error)) if error else ""
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def _moment(value: object) -> float | None:

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import httpx
 
 from fishpipe.errors import LinkExpired, StoreError, TransientError
 from fishpipe.fish.hosts import is_loopback
+from fishpipe.fish.links import Links
+from fishpipe.graph.fingerprints import Digest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 MAX_BYTES: Final = 1 << 30
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=20.0, pool=None)
+MAX_SAMPLE: Final = 256 << 20
+# A transfer that brings less than this within the stall time-out stands still.
+_PROGRESS: Final = 1 << 12
 _DEAD: Final = {401, 403, 404, 410}
+_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A part that is not whole: what it was to be, by the host's own word (RFC 9110, If-Range)."""
+
+    url: str
+    total: int
+    validator: str
 
 
 class HttpDownloads:
-    """The runner's Downloads port. `base_url` is the API's: a sandbox on this machine may have moved its port."""
+    """The runner's Downloads port. `base_url` is the API's: a sandbox on this machine may have moved its port.
 
-    def __init__(self, base_url: str) -> None:
+    `stall` is how many seconds a transfer may stand still. A transfer that broke goes on where it was, if the
+    host allows.
+    """
+
+    def __init__(self, base_url: str, stall: float = 30.0) -> None:
         self._base = httpx.URL(base_url)
+        self._links = Links(base_url)
+        self._stall = stall
+        self._broken: dict[Path, _Broken] = {}
         self._http = httpx.AsyncClient(
-            follow_redirects=True, max_redirects=5, trust_env=not is_loopback(base_url), timeout=_TIMEOUT
+            follow_redirects=False,
+            trust_env=not is_loopback(base_url),
+            timeout=httpx.Timeout(stall, connect=min(20.0, stall), pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            headers={"accept-encoding": "identity", "user-agent": "fishpipe"},
         )
 
     async def aclose(self) -> None:
@@ -33,12 +63,12 @@ class HttpDownloads:
         await self._http.aclose()
 
     async def fetch(self, url: str, part: Path) -> int:
-        """Stream `url` into `part`; returns its bytes. Raises LinkExpired or TransientError."""
-        link = _parsed(url)
+        """Stream `url` into `part`; returns its bytes. Raises LinkExpired, TransientError or StoreError."""
+        link = self._links.parsed(url)
         try:
-            return await self._fetch(url, part)
+            return await self._fetch(link, part)
         except TransientError as error:
-            moved = self._moved(url, link)
+            moved = self._moved(link)
             if moved is None:
                 raise
             try:
@@ -46,38 +76,109 @@ class HttpDownloads:
             except LinkExpired:
                 raise error from None
 
-    def _moved(self, url: str, link: httpx.URL) -> str | None:
-        same = (link.host, link.port) == (self._base.host, self._base.port)
-        if same or not (is_loopback(url) and is_loopback(str(self._base))):
-            return None
-        return str(link.copy_with(scheme=self._base.scheme, host=self._base.host, port=self._base.port))
+    async def digest(self, url: str) -> Digest:
+        """sha256 of what `url` gives. Raises LinkExpired (also where it is larger than 256 MiB) or TransientError."""
+        hashed, size = hashlib.sha256(), 0
+        async with self._opened(self._links.parsed(url), {}) as response:
+            async for chunk in self._steady(response):
+                size += len(chunk)
+                if size > MAX_SAMPLE:
+                    raise LinkExpired("it is larger than 256 MiB")
+                hashed.update(chunk)
+        return Digest(hashed.hexdigest())
 
-    async def _fetch(self, url: str, part: Path) -> int:
+    def _moved(self, link: httpx.URL) -> httpx.URL | None:
+        same = (link.host, link.port) == (self._base.host, self._base.port)
+        if same or not (is_loopback(str(link)) and is_loopback(str(self._base))):
+            return None
+        return link.copy_with(scheme=self._base.scheme, host=self._base.host, port=self._base.port)
+
+    async def _fetch(self, link: httpx.URL, part: Path) -> int:
+        start, headers = self._resume(link, part)
+        async with self._opened(link, headers) as response:
+            kind = response.headers.get("content-type", "")
+            if kind.startswith(("text/html", "application/json")):
+                raise TransientError(f"{kind.partition(';')[0]} came instead of audio", status=response.status_code)
+            start = self._goes_on(response, start)
+            self._expect(link, part, response, start)
+            size = await self._write(response, part, start)
+        self._broken.pop(part, None)
+        return size
+
+    def _resume(self, link: httpx.URL, part: Path) -> tuple[int, dict[str, str]]:
+        """Where to go on from, and how to ask for it."""
+        known = self._broken.get(part)
+        size = part.stat().st_size if known is not None and part.exists() else 0
+        if known is None or known.url != str(link) or not 0 < size < known.total:
+            return 0, {}
+        return size, {"range": f"bytes={size}-", "if-range": known.validator}
+
+    @staticmethod
+    def _goes_on(response: httpx.Response, start: int) -> int:
+        """Where the answer begins. Raises TransientError where it is another piece than was asked for."""
+        if response.status_code != 206:
+            return 0
+        found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if found is None or int(found[1]) != start:
+            raise TransientError("the host sent another piece than was asked for", status=206)
+        return start
+
+    def _expect(self, link: httpx.URL, part: Path, response: httpx.Response, start: int) -> None:
+        """Remember what a whole part will be, should the transfer break."""
+        self._broken.pop(part, None)
+        length = response.headers.get("content-length", "")
+        validator = response.headers.get("etag") or response.headers.get("last-modified") or ""
+        if length.isdigit() and validator and not validator.startswith("W/"):
+            self._broken[part] = _Broken(str(link), start + int(length), validator)
+
+    @asynccontextmanager
+    async def _opened(self, link: httpx.URL, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        """The answer behind a link and its redirects."""
+        hops = 0
         try:
-            async with self._http.stream("GET", url) as response:
-                if response.status_code in _DEAD:
-                    raise LinkExpired("the link to the audio is dead", status=response.status_code)
-                if response.status_code != 200:
-                    raise TransientError("the audio could not be fetched", status=response.status_code)
-                kind = response.headers.get("content-type", "")
-                if kind.startswith(("text/html", "application/json")):
-                    raise TransientError(f"{kind.partition(';')[0]} came instead of audio", status=response.status_code)
-                return await self._write(response, part)
+            while True:
+                async with self._http.stream("GET", link, headers=headers) as response:
+                    target = self._links.redirected(response, hops)
+                    if target is None:
+                        _check_status(response)
+                        yield response
+                        return
+                link, hops = target, hops + 1
+        except TimeoutError as error:
+            raise TransientError(f"the download stood still for {self._stall:g} s") from error
+        except httpx.TimeoutException as error:
+            raise TransientError(f"the download stood still for {self._stall:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransientError(f"the download broke: {str(error) or type(error).__name__}") from error
 
-    @staticmethod
-    async def _write(response: httpx.Response, part: Path) -> int:
-        size = 0
+    async def _steady(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The chunks of an answer. Raises TimeoutError where they come at a trickle."""
+        loop = asyncio.get_running_loop()
+        got, mark, by = 0, 0, loop.time() + self._stall
+        async for chunk in response.aiter_bytes():
+            got += len(chunk)
+            now = loop.time()
+            if got - mark >= _PROGRESS:
+                mark, by = got, now + self._stall
+            elif now > by:
+                raise TimeoutError
+            yield chunk
+
+    async def _write(self, response: httpx.Response, part: Path, start: int) -> int:
+        size = start
         try:
-            with part.open("wb") as file:
-                async for chunk in response.aiter_bytes(1 << 16):
+            with part.open("r+b" if start else "wb") as file:
+                file.seek(start)
+                file.truncate()
+                async for chunk in self._steady(response):
                     size += len(chunk)
                     if size > MAX_BYTES:
                         raise LinkExpired("the audio is larger than 1 GiB")
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
+        except TimeoutError:
+            raise
         except OSError as error:
             raise StoreError(f"{part} cannot be written: {error.strerror}") from error
         if size == 0:
@@ -85,13 +186,9 @@ class HttpDownloads:
         return size
 
 
-def _parsed(url: str) -> httpx.URL:
-    """A link that can be asked for. Raises LinkExpired for one that cannot."""
-    try:
-        link, parts = httpx.URL(url), urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except (httpx.InvalidURL, ValueError, TypeError):
-        fits = False
-    if not fits or not url.isprintable() or " " in url:
-        raise LinkExpired(f"the service gave a link that cannot be followed: {url[:100]!r}")
-    return link
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    if status in _DEAD:
+        raise LinkExpired("the link to the audio is dead", status=status)
+    if status not in (200, 206):
+        raise TransientError("the audio could not be fetched", status=status)

@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 
 _CONFIGURATION: Final = {"api_not_implemented", "disabled", "no_api"}
 _DOUBTFUL: Final = {408, 499, 502, 504}
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def fault(response: httpx.Response) -> ServiceError:
-    """The error that a response with a status of 300 or more means."""
+def fault(response: httpx.Response, now: float) -> ServiceError:
+    """The error that a response with a status of 300 or more means; `now` in Unix seconds."""
     status, data = response.status_code, _json(response)
-    code, message, trace = _words(data)
+    code, message, trace, fields = _words(data)
     if not message:
         message = _plain(response)
-    retry_after = _retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+    trace = trace or response.headers.get("x-trace-id", "") or response.headers.get("trace-id", "")
+    pause = retry_after(response, now)
 
     def error(kind: type[ServiceError]) -> ServiceError:
-        return kind(message, code, status, trace, retry_after)
+        return kind(message, code, status, trace, pause, fields)
 
     if status == 429:
         return error(TransientError)
@@ -58,8 +60,13 @@ def fault(response: httpx.Response) -> ServiceError:
 
 def quote(response: httpx.Response, limit: int = 200) -> str:
     """The beginning of an answer's text, on one line, for a message."""
-    text = " ".join(response.text.split())
+    text = one_line(response.content[: 8 * limit].decode("utf-8", "replace"))
     return f"{text[:limit]}…" if len(text) > limit else text or "(empty)"
+
+
+def one_line(text: str) -> str:
+    """A message as it may be shown: on one line, without control characters that a terminal would obey."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def parse_object(response: httpx.Response) -> dict[str, Any] | None:
@@ -70,66 +77,80 @@ def parse_object(response: httpx.Response) -> dict[str, Any] | None:
 
 def _json(response: httpx.Response) -> Any:  # noqa: ANN401
     try:
-        return _scrubbed(json.loads(response.content))
+        return scrubbed(json.loads(response.content))
     except (ValueError, RecursionError):
         return None
 
 
-def _scrubbed(data: Any) -> Any:  # noqa: ANN401
+def scrubbed(data: Any) -> Any:  # noqa: ANN401
     """The data without halves of surrogate pairs (a cut emoji), which no file and no database takes."""
     if isinstance(data, str):
         return data.encode("utf-8", "replace").decode()
     if isinstance(data, dict):
-        return {_scrubbed(name): _scrubbed(value) for name, value in data.items()}
-    return [_scrubbed(item) for item in data] if isinstance(data, list) else data
+        return {scrubbed(name): scrubbed(value) for name, value in data.items()}
+    return [scrubbed(item) for item in data] if isinstance(data, list) else data
 
 
-def _words(data: Any) -> tuple[str, str, str]:  # noqa: ANN401
-    """(code, message, trace id) of an error body, in any of its shapes."""
+def _words(data: Any) -> tuple[str, str, str, tuple[str, ...]]:  # noqa: ANN401
+    """(code, message, trace id, fields that it names) of an error body, in any of its shapes."""
     if not isinstance(data, dict):
-        return "", "", ""
-    trace = str(data.get("trace_id") or "")
+        return "", "", "", ()
+    trace = one_line(str(data.get("trace_id") or ""))
     error = data.get("error")
     if isinstance(error, dict):
-        return str(error.get("code") or ""), _upstream(str(error.get("message") or "")), trace
+        text, fields = _upstream(str(error.get("message") or ""))
+        return one_line(str(error.get("code") or "")), one_line(text), trace, fields
     message = error if isinstance(error, str) else data.get("message") or data.get("detail") or ""
-    return "", _upstream(message if isinstance(message, str) else json.dumps(message)), trace
+    text, fields = _upstream(message if isinstance(message, str) else json.dumps(message))
+    return "", one_line(text), trace, fields
 
 
-def _upstream(message: str) -> str:
-    """A pydantic error list that travels as a JSON string, as `field: what is wrong`."""
+def _upstream(message: str) -> tuple[str, tuple[str, ...]]:
+    """A pydantic error list that travels as a JSON string: `field: what is wrong, found …`, and the fields."""
     try:
         items = json.loads(message)
-    except ValueError:
-        return message
+    except (ValueError, RecursionError):
+        return message, ()
     if not isinstance(items, list) or not all(isinstance(item, dict) and "msg" in item for item in items):
-        return message
-    return "; ".join(f"{_location(item.get('loc'))}: {item['msg']}" for item in items)
+        return message, ()
+    locations = [_location(item.get("loc")) for item in items]
+    words = (f"{'.'.join(loc)}: {item['msg']}{_found(item)}" for loc, item in zip(locations, items, strict=True))
+    return "; ".join(words), tuple(loc[-1] for loc in locations)
 
 
-def _location(loc: object) -> str:
-    return ".".join(map(str, loc)) if isinstance(loc, list) else str(loc or "request")
+def _location(loc: object) -> list[str]:
+    """The names in a pydantic location, without the place in the request and the kinds of a union."""
+    parts = [str(part) for part in loc if isinstance(part, str)] if isinstance(loc, list) else [str(loc or "")]
+    parts = [part for part in parts if part not in ("body", "header", "query") and re.fullmatch("[a-z_0-9]+", part)]
+    return parts or ["request"]
+
+
+def _found(item: dict[str, Any]) -> str:
+    value = item.get("input")
+    return f", found {json.dumps(value, ensure_ascii=False)[:60]}" if isinstance(value, (str, int, float)) else ""
 
 
 def _plain(response: httpx.Response) -> str:
     kind = response.headers.get("content-type", "")
     text = quote(response)
     if "html" in kind or text.startswith("<"):
-        title = re.search(r"<title>(.*?)</title>", response.text, re.DOTALL | re.IGNORECASE)
-        return (
-            f"a web page came instead of an answer: {' '.join(title[1].split())[:100]}" if title else "a web page came"
-        )
+        page = response.content[:65536].decode("utf-8", "replace")
+        title = re.search(r"<title>(.*?)</title>", page, re.DOTALL | re.IGNORECASE)
+        return f"a web page came instead of an answer: {one_line(title[1])[:100]}" if title else "a web page came"
     return text
 
 
-def _retry_after(value: str | None, date: str | None) -> float | None:
-    """Retry-After in seconds (RFC 9110): a number, or a date, which is held against the answer's own Date."""
-    if not value:
-        return None
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", value.strip()):
+def retry_after(response: httpx.Response, now: float) -> float | None:
+    """Retry-After in seconds (RFC 9110): a number, or a date, held against the answer's own Date, else `now`."""
+    value = response.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
         return float(value)
+    moment, date = _moment(value), _moment(response.headers.get("date", ""))
+    return None if moment is None else max(0.0, moment - (now if date is None else date))
+
+
+def _moment(value: str) -> float | None:
     try:
-        moment, now = email.utils.parsedate_to_datetime(value), email.utils.parsedate_to_datetime(date or "")
-    except ValueError:
+        return float(calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()))
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, calendar.timegm(moment.utctimetuple()) - calendar.timegm(now.utctimetuple()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, voice_record
+from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record
 from fishpipe.graph.steps import ClipStep, Graph, Item, OutputStep, Realm, Speaker, Use, VoiceStep
 from fishpipe.manifest.model import (
     Asset,
@@ -23,26 +23,40 @@ from fishpipe.manifest.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 
-def build_graph(manifest: Manifest, realm: Realm, only: Iterable[str] | None = None) -> Graph:
-    """The steps for the scripts that have outputs, or for those named in `only` with or without them."""
-    return _Builder(manifest, realm).graph(only)
+def build_graph(
+    manifest: Manifest,
+    realm: Realm,
+    only: Iterable[str] | None = None,
+    samples: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Graph:
+    """The steps for the scripts that have outputs, or for those named in `only` with or without them.
+
+    `samples` has the records of voices that exist, by the sha256 of their samples: a sample that has only
+    moved makes no other voice.
+    """
+    return _Builder(manifest, realm, samples or {}).graph(only)
 
 
 @dataclass
 class _Builder:
     manifest: Manifest
     realm: Realm
+    samples: Mapping[str, Mapping[str, Any]]
     voices: dict[Fingerprint, VoiceStep] = field(default_factory=dict)
     clips: dict[Fingerprint, ClipStep] = field(default_factory=dict)
     uses: dict[Fingerprint, list[Use]] = field(default_factory=dict)
     by_address: dict[str, Fingerprint] = field(default_factory=dict)
+    created: dict[str, Fingerprint] = field(default_factory=dict)
+    existing: dict[str, Voice] = field(default_factory=dict)
 
     def graph(self, only: Iterable[str] | None) -> Graph:
         scripts = self.manifest.scripts
         names = [name for name in scripts if scripts[name].outputs] if only is None else list(only)
         outputs: list[OutputStep] = []
+        self.existing = {v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)}
         for name in names:
             items = tuple(self._items(scripts[name]))
             tags = _tags(self.manifest, scripts[name])
@@ -55,7 +69,7 @@ class _Builder:
             voices=self.voices,
             clips=clips,
             outputs=tuple(outputs),
-            existing={v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)},
+            existing=self.existing,
             lines=self._lines(),
         )
 
@@ -95,8 +109,8 @@ class _Builder:
         known = self.by_address.get(segment.address)
         if known is not None:
             return known
-        voice = self.manifest.voices[speech.voice] if speech.voice else None
-        record = clip_record(speech.text, speech.settings, voice, self.realm)
+        speakers = tuple(self._speaker(voice) for voice in speech.voices)
+        record = clip_record(speech.text, speech.settings, speech.voices, self.realm, self.created)
         key = fingerprint(record)
         self.by_address[segment.address] = key
         self.uses.setdefault(key, []).append(use)
@@ -104,42 +118,30 @@ class _Builder:
             self.clips[key] = ClipStep(
                 fingerprint=key,
                 api=speech.settings.api,
-                model=speech.settings.model,
                 body=record["body"],
-                speaker=self._speaker(voice),
+                speakers=speakers,
                 record=record,
                 uses=(),
+                places=speech.places,
             )
         return key
 
-    def _speaker(self, voice: Voice | None) -> Speaker:
+    def _speaker(self, voice: Voice) -> Speaker:
         match voice:
             case CreatedVoice():
                 return Speaker(name=voice.name, created=self._voice(voice))
             case ExistingVoice():
+                self.existing.setdefault(voice.id, voice)
                 return Speaker(name=voice.name, id=voice.id)
             case OneShotVoice():
                 return Speaker(name=voice.name, references=voice.references)
-            case None:
-                return Speaker()
 
     def _voice(self, voice: CreatedVoice) -> Fingerprint:
-        record = voice_record(voice, self.realm)
-        key = fingerprint(record)
-        if key not in self.voices:
-            self.voices[key] = VoiceStep(
-                fingerprint=key,
-                name=voice.name,
-                span=voice.span,
-                sample_url=voice.sample_url,
-                revision=voice.revision,
-                title=voice.title,
-                description=voice.description,
-                image_urls=voice.image_urls,
-                consent=voice.consent,
-                record=record,
-            )
-        return key
+        if voice.name not in self.created:
+            record = minted(voice_record(voice, self.realm), self.samples.get(voice.sample_sha256 or ""))
+            key = self.created[voice.name] = fingerprint(record)
+            self.voices.setdefault(key, VoiceStep(fingerprint=key, voice=voice, record=record))
+        return self.created[voice.name]
 
 
 def _item(segment: Segment, **what: object) -> Item:

@@ -16,7 +16,7 @@ import rfc8785
 from fishpipe.manifest.model import CreatedVoice, ExistingVoice, OneShotVoice, Settings, Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fishpipe.graph.steps import Realm
 
@@ -36,33 +36,56 @@ def canonical_text(text: str) -> str:
 
 def voice_record(voice: CreatedVoice, realm: Realm) -> dict[str, Any]:
     """A created voice by what is heard of it: its sample, and the revision where it was made again on purpose."""
-    record: dict[str, Any] = {"realm": realm, "voice": {"sample_url": voice.sample_url}}
+    heard: dict[str, Any] = {"sample_url": voice.sample_url}
     if voice.revision != 1:
-        record["voice"]["revision"] = voice.revision
-    return record
+        heard["revision"] = voice.revision
+    if voice.create == "model":
+        heard["create"] = "model"
+    if voice.texts:
+        heard["texts"] = [canonical_text(text) for text in voice.texts]
+    if voice.enhance_audio_quality is not None:
+        heard["enhance_audio_quality"] = voice.enhance_audio_quality
+    return {"realm": realm, "voice": heard}
 
 
-def clip_record(text: str, settings: Settings, voice: Voice | None, realm: Realm) -> dict[str, Any]:
-    """A clip by what is heard in it; a created voice stands with its fingerprint, so no voice need exist yet."""
+def minted(record: Mapping[str, Any], known: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The record that a voice was created with, where only its sample has moved since; else the record itself."""
+    if known is None:
+        return record
+    old, new = ({**r["voice"], "sample_url": None} for r in (known, record))
+    return known if old == new and known["realm"] == record["realm"] else record
+
+
+def clip_record(
+    text: str, settings: Settings, voices: Sequence[Voice], realm: Realm, created: Mapping[str, Fingerprint]
+) -> dict[str, Any]:
+    """A clip by what is heard in it; a created voice stands with its fingerprint, so no voice need exist yet.
+
+    `created` has the fingerprints of created voices, by name.
+    """
     record: dict[str, Any] = {"realm": realm, "api": settings.api, "body": request_body(text, settings)}
     if settings.api == "tts":
         record["model"] = settings.model
+    speakers = [_speaker(voice, created) for voice in voices]
+    if speakers:
+        record["voice"] = speakers[0] if len(speakers) == 1 else {"several": speakers}
+    return record
+
+
+def _speaker(voice: Voice, created: Mapping[str, Fingerprint]) -> dict[str, Any]:
     match voice:
         case CreatedVoice():
-            record["voice"] = {"created": fingerprint(voice_record(voice, realm))}
+            return {"created": created[voice.name]}
         case ExistingVoice():
-            record["voice"] = {"id": voice.id}
+            return {"id": voice.id}
         case OneShotVoice():
-            record["voice"] = {"references": [{"audio": r.audio, "text": r.text} for r in voice.references]}
-        case None:
-            pass
-    return record
+            return {"references": [{"audio": r.audio, "text": r.text} for r in voice.references]}
 
 
 def request_body(text: str, settings: Settings) -> dict[str, Any]:
     """The fields of the request that are heard, without the voice."""
     if settings.api == "audios":
-        return {"action": "speech", "model": "fish-tts", "prompt": canonical_text(text)}
+        return {"action": "speech", "model": "fish-tts", "prompt": canonical_text(text), **settings.extra_body}
     prosody = {}
     if settings.speed != 1:
         prosody["speed"] = settings.speed
@@ -79,5 +102,8 @@ def request_body(text: str, settings: Settings) -> dict[str, Any]:
         "top_p": settings.top_p,
         "latency": settings.latency,
         "normalize": settings.normalize,
+        "min_chunk_length": settings.min_chunk_length,
+        "repetition_penalty": settings.repetition_penalty,
+        "max_new_tokens": settings.max_new_tokens,
     }
-    return {name: value for name, value in body.items() if value is not None}
+    return {name: value for name, value in body.items() if value is not None} | dict(settings.extra_body)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fishpipe.errors import Span
     from fishpipe.graph.fingerprints import Fingerprint
-    from fishpipe.manifest.model import Edits, Format, Micros, Output, Reference, Voice
+    from fishpipe.manifest.model import CreatedVoice, Edits, Format, Micros, Output, Reference, Voice
 
 Realm = Literal["acedata", "loopback"]
 
@@ -27,18 +27,26 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceStep:
-    """A voice to create: one paid call. The service knows it by `title`, `description` and `image_urls`."""
+    """A voice to create: one paid call."""
 
     fingerprint: Fingerprint
-    name: str
-    span: Span
-    sample_url: str
-    revision: int
-    title: str
-    description: str | None
-    image_urls: tuple[str, ...]
-    consent: str | None
+    voice: CreatedVoice
     record: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The voice's name in the manifest."""
+        return self.voice.name
+
+    @property
+    def span(self) -> Span:
+        """The place of its declaration."""
+        return self.voice.span
+
+    @property
+    def places(self) -> Mapping[str, Span]:
+        """Where its fields were written."""
+        return self.voice.places
 
     @property
     def address(self) -> str:
@@ -48,9 +56,9 @@ class VoiceStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
-    """Who speaks a clip: a voice to create, a voice by id, references, or (all None) the service's own."""
+    """Who speaks a clip: a voice to create, a voice by id, or references."""
 
-    name: str | None = None
+    name: str
     created: Fingerprint | None = None
     id: str | None = None
     references: tuple[Reference, ...] = ()
@@ -58,15 +66,18 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipStep:
-    """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice."""
+    """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice.
+
+    Without `speakers` the service speaks with a voice of its own. `places` says where settings were made.
+    """
 
     fingerprint: Fingerprint
     api: Literal["tts", "audios"]
-    model: str
     body: Mapping[str, Any]
-    speaker: Speaker
+    speakers: tuple[Speaker, ...]
     record: Mapping[str, Any]
     uses: tuple[Use, ...]
+    places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -82,6 +93,11 @@ class ClipStep:
     def text(self) -> str:
         """The words, as they are sent."""
         return str(self.body["text"] if self.api == "tts" else self.body["prompt"])
+
+    @property
+    def model(self) -> str:
+        """The model that speaks; a price is looked up by it."""
+        return str(self.record["model"] if self.api == "tts" else self.body["model"])
 
     @property
     def bytes(self) -> int:

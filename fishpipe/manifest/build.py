@@ -1,75 +1,48 @@
-"""Checked nodes → the model: the cascade is resolved here, and nowhere else.
-
-Strongest first: segment, script `defaults`, voice, manifest `defaults`, the built-in ones.
-"""
+"""Checked nodes → the model."""
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, fields, replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.errors import Problem, Span, did_you_mean
+from fishpipe.errors import Problem, Span
 from fishpipe.manifest import nodes
+from fishpipe.manifest.cascade import Layer, edits, micros, settings
+from fishpipe.manifest.cues import check_cues
 from fishpipe.manifest.model import (
     Asset,
     Budget,
-    CreatedVoice,
     Edits,
-    ExistingVoice,
     Inclusion,
     Manifest,
-    Micros,
     OneShotVoice,
     Output,
     Pause,
     Prices,
     ProjectInfo,
     Provider,
-    Reference,
     Script,
     Segment,
-    Settings,
     Speech,
     Usd,
     Voice,
 )
 from fishpipe.manifest.nodes import Listing, Scalar, to_data
+from fishpipe.manifest.speakers import Speakers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-_UNITS: Final = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000}
-_LONGEST: Final = 24 * 3600 * 1_000_000
-_SETTINGS: Final = tuple(field.name for field in fields(Settings) if field.name not in ("speed", "volume"))
-_EDITS: Final = tuple(field.name for field in fields(Edits))
-_TTS_ONLY: Final = frozenset(_SETTINGS) - {"api"} | {"speed", "volume"}
 _BITRATE_CEILING: Final = {16000: 160, 22050: 160, 24000: 160}
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One level of the cascade: each value with its place."""
-
-    values: Mapping[str, tuple[Any, Span]]
-    voice_dropped: bool = False
-
-    @classmethod
-    def of(cls, node: nodes.Node | None) -> Layer:
-        """The settings, edits and voice that a map gives; prosody is spread, so that it merges key by key."""
-        values: dict[str, tuple[Any, Span]] = {}
-        for raw, _, value in node if isinstance(node, nodes.Mapping) else ():
-            if raw == "prosody" and isinstance(value, nodes.Mapping):
-                values |= {key: (to_data(item), item.span) for key, _, item in value}
-            elif isinstance(value, Scalar) and (raw in _SETTINGS or raw in _EDITS or raw == "voice"):
-                values[raw] = (value.value, value.span)
-        return cls(values, isinstance(node, nodes.Mapping) and "voice" in node.dropped)
+_SECONDS: Final = ("callback_timeout", "call_deadline", "stall_timeout")
 
 
 class Builder:
-    """Builds one manifest from its merged sections; problems go to the list that it is given."""
+    """Builds one manifest from its merged sections; problems and warnings go to its lists.
+
+    `find` gives the place of some words inside of the value at a place.
+    """
 
     def __init__(
         self,
@@ -78,29 +51,29 @@ class Builder:
         folders: Mapping[str, Path],
         sections: Mapping[str, nodes.Node | None],
         problems: list[Problem],
+        find: Callable[[Span, str], Span],
     ) -> None:
         self.path, self.files, self.folders, self.problems = path, files, folders, problems
-        self.sections = sections
-        self.defaults = Layer.of(sections["defaults"])
-        self.voice_layers: dict[str, Layer] = {}
-        self.voices_known = True
-        declared = sections["voices"]
-        self.voice_names = [raw for raw, _, _ in declared] if isinstance(declared, nodes.Mapping) else []
+        self.sections, self.find = sections, find
+        self.warnings: list[Problem] = []
+        self.project = ProjectInfo(**self._data("project"))
+        self.defaults = Layer.of(sections["defaults"], self._say)
+        self.speakers = Speakers(sections["voices"], self._say, consent=self.project.require_consent)
 
     def manifest(self) -> Manifest:
         """The model; parts with problems are missing from it."""
-        voices = {voice.name: voice for voice in self._voices()}
-        self._check_voice(self.defaults, voices)
-        scripts = {script.name: script for script in self._scripts(voices)}
+        self.speakers.check(self.defaults)
+        scripts = {script.name: script for script in self._scripts()}
         return Manifest(
             path=self.path,
             root=self.path.parent.absolute(),
             files=self.files,
-            project=ProjectInfo(**self._data("project")),
+            project=self.project,
             provider=self._provider(),
             budget=self._budget(),
-            voices=voices,
+            voices=self.speakers.voices,
             scripts=scripts,
+            warnings=tuple(sorted(set(self.warnings))),
         )
 
     def _say(self, span: Span, message: str, hint: str = "") -> None:
@@ -114,9 +87,19 @@ class Builder:
         node = self.sections["provider"]
         if isinstance(node, Scalar):
             return Provider(name=node.value)  # type: ignore[arg-type]
+        if not isinstance(node, nodes.Mapping):
+            return Provider()
         data = self._data("provider")
-        prices = {name: Usd(float(value)) for name, value in data.pop("prices", {}).items()}
-        return Provider(**data, prices=Prices(**prices))
+        prices = data.pop("prices", {})
+        models = {name: _usd(value) for name, value in prices.pop("models", {}).items()}
+        for name in _SECONDS:
+            if name in data:
+                data[name] = micros(node.get(name), self._say) / 1e6
+        delivery = node.get("delivery")
+        if data.get("delivery") == "callback" and "callback_url" not in data and "callback_url" not in node.dropped:
+            span = delivery.span if delivery else node.span
+            self._say(span, "delivery: callback has no callback_url", "add the public address of this machine")
+        return Provider(**data, prices=Prices(**{name: _usd(value) for name, value in prices.items()}, models=models))
 
     def _budget(self) -> Budget:
         node = self.sections["budget"]
@@ -125,27 +108,19 @@ class Builder:
         if isinstance(node, Scalar):
             return Budget(build=Usd(float(node.value or 0)), span=node.span)
         data = self._data("budget")
-        span = next((value.span for _, _, value in node), node.span) if isinstance(node, nodes.Mapping) else node.span
+        limits = [(raw, value.span) for raw, _, value in node] if isinstance(node, nodes.Mapping) else []
+        span = next((span for raw, span in limits if raw != "confirm"), None)
         return Budget(**{name: Usd(float(value)) for name, value in data.items()}, span=span)
 
-    def _voices(self) -> Iterable[Voice]:
-        node = self.sections["voices"]
-        for name, key, value in node if isinstance(node, nodes.Mapping) else ():
-            if isinstance(value, nodes.Mapping):
-                self.voice_layers[name] = Layer.of(value)
-                voice = _voice(name, key.span, to_data(value))
-                if voice is not None:
-                    yield voice
-
-    def _scripts(self, voices: Mapping[str, Voice]) -> Iterable[Script]:
+    def _scripts(self) -> Iterable[Script]:
         node = self.sections["scripts"]
         for name, key, value in node if isinstance(node, nodes.Mapping) else ():
             if isinstance(value, nodes.Mapping):
-                yield self._script(name, key.span, value, voices)
+                yield self._script(name, key.span, value)
 
-    def _script(self, name: str, span: Span, node: nodes.Mapping, voices: Mapping[str, Voice]) -> Script:
-        defaults = Layer.of(node.get("defaults"))
-        self._check_voice(defaults, voices)
+    def _script(self, name: str, span: Span, node: nodes.Mapping) -> Script:
+        defaults = Layer.of(node.get("defaults"), self._say)
+        self.speakers.check(defaults)
         segments = node.get("segments")
         built: list[Segment] = []
         seen: dict[str, Span] = {}
@@ -153,7 +128,7 @@ class Builder:
             if not isinstance(item, nodes.Mapping):
                 continue
             label = self._segment_id(item, number, seen)
-            segment = self._segment(f"{name}/{label}", item, defaults, voices)
+            segment = self._segment(f"{name}/{label}", item, defaults)
             if segment is not None:
                 built.append(segment)
         title = node.get("title")
@@ -171,112 +146,55 @@ class Builder:
         seen[label] = (given or item).span
         return label
 
-    def _segment(
-        self, address: str, item: nodes.Mapping, defaults: Layer, voices: Mapping[str, Voice]
-    ) -> Segment | None:
-        own = Layer.of(item)
+    def _segment(self, address: str, item: nodes.Mapping, defaults: Layer) -> Segment | None:
+        own = Layer.of(item, self._say)
         body: Speech | Pause | Asset | Inclusion | None
         layers = [own, defaults, self.defaults]
         at = item.span
         if (text := item.get("text")) is not None:
-            voice = self._voice_name(own, defaults, voices, at)
-            voice_layer = self.voice_layers.get(voice or "", Layer({}))
+            self.speakers.check(own)
+            voices, voice_layer = self.speakers.of(layers, at)
             layers = [own, defaults, voice_layer, self.defaults]
-            body = self._speech(text, voice, layers, voices)
+            body = self._speech(text, voices, layers)
             at = text.span
         elif (pause := item.get("pause")) is not None:
-            body = Pause(duration=self._micros(pause))
+            body = Pause(duration=micros(pause, self._say))
         elif (audio := item.get("audio")) is not None:
             body = self._asset(audio, item)
             at = audio.span
-            layers = [own, *(Layer({k: v for k, v in layer.values.items() if k != "trim"}) for layer in layers[1:])]
+            layers = [own, *(layer.without("trim") for layer in layers[1:])]
         elif isinstance(script := item.get("script"), Scalar):
             gap = item.get("gap")
-            body = Inclusion(script=str(script.value), gap=self._micros(gap) if gap else None)
+            body = Inclusion(script=str(script.value), gap=micros(gap, self._say) if gap else None)
             at = script.span
         else:
             return None
         if body is None:
             return None
-        edits = self._edits(layers, Edits(trim="off") if isinstance(body, Asset) else Edits())
+        made = edits(layers, Edits(trim="off") if isinstance(body, Asset) else Edits(), self._say)
         words = {name: str(node.value) for name in ("chapter", "caption") if isinstance(node := item.get(name), Scalar)}
-        return Segment(address=address, span=at, body=body, edits=edits, **words)
+        return Segment(address=address, span=at, body=body, edits=made, **words)
 
-    def _voice_name(self, own: Layer, script: Layer, voices: Mapping[str, Voice], at: Span) -> str | None:
-        self._check_voice(own, voices)
-        for layer in (own, script, self.defaults):
-            if "voice" in layer.values:
-                return str(layer.values["voice"][0])
-            if layer.voice_dropped:
-                return None
-        if self.voice_names:
-            hint = "set voice here, or defaults: {voice: " + self.voice_names[0] + "}"
-            self._say(at, "this text has no voice", hint)
-        return None
-
-    def _check_voice(self, layer: Layer, voices: Mapping[str, Voice]) -> None:
-        """Report a voice that is named and not declared."""
-        if "voice" not in layer.values or not self.voices_known:
-            return
-        value, span = layer.values["voice"]
-        name = str(value)
-        if name not in voices and name not in self.voice_names:
-            near = did_you_mean(name, self.voice_names)
-            place = next((f" ({voice.span})" for voice in voices.values() if f'"{voice.name}"' in near), "")
-            self._say(span, f'no voice "{name}"', near.replace("?", f"{place}?") or "declare it under voices")
-
-    def _speech(
-        self, node: nodes.Node, voice: str | None, layers: list[Layer], voices: Mapping[str, Voice]
-    ) -> Speech | None:
+    def _speech(self, node: nodes.Node, voices: tuple[Voice, ...], layers: list[Layer]) -> Speech | None:
         if not isinstance(node, Scalar):
             return None
         text = unicodedata.normalize("NFC", node.raw if not isinstance(node.value, str) else node.value).strip()
         if not text:
             self._say(node.span, "text renders to nothing", "give it words, or use pause:")
             return None
-        return Speech(text=text, voice=voice, settings=self._settings(layers, voices.get(voice or ""), node.span))
+        alone = len(voices) == 1 and not isinstance(voices[0], OneShotVoice)
+        asked, places = settings(layers, node.span, self._say, takes_audios=alone)
+        if asked.api == "tts":
+            self._check_cues(text, asked.model, len(voices), node.span)
+        return Speech(text=text, voices=voices, settings=asked, places=places)
 
-    def _settings(self, layers: list[Layer], voice: Voice | None, at: Span) -> Settings:
-        found: dict[str, tuple[Any, Span, int]] = {}
-        for level, layer in enumerate(layers):
-            for name, (value, span) in layer.values.items():
-                if name in _SETTINGS or name in ("speed", "volume"):
-                    found.setdefault(name, (value, span, level))
-        settings = Settings(**{name: value for name, (value, _, _) in found.items()})
-        nearest = len(layers)
-        if settings.api == "audios":
-            self._check_audios(found, voice, at)
-        elif settings.format != "mp3" and found.get("mp3_bitrate", (0, at, nearest))[2] <= found["format"][2]:
-            span = found["mp3_bitrate"][1]
-            self._say(span, f"mp3_bitrate goes with format: mp3; the format here is {settings.format}", "remove one")
-        return settings
-
-    def _check_audios(self, found: Mapping[str, tuple[Any, Span, int]], voice: Voice | None, at: Span) -> None:
-        level = found["api"][2]
-        for name in sorted(_TTS_ONLY & found.keys()):
-            if found[name][2] <= level:
-                self._say(found[name][1], f"{name} does not go with api: audios, which takes a text and a voice only")
-        if voice is None or isinstance(voice, OneShotVoice):
-            self._say(at, "api: audios needs a voice with a sample_url or an id")
-
-    def _edits(self, layers: list[Layer], builtin: Edits) -> Edits:
-        found: dict[str, Any] = {}
-        for layer in layers:
-            for name, (value, span) in layer.values.items():
-                if name in _EDITS and name not in found:
-                    time = name in ("gap", "fade_in", "fade_out")
-                    found[name] = self._micros(Scalar(span, value, str(value))) if time else value
-        return replace(builtin, **found)
-
-    def _micros(self, node: nodes.Node) -> Micros:
-        if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            return Micros(0)
-        digits = node.value.rstrip("ms")
-        length = int(Decimal(digits) * _UNITS[node.value[len(digits) :]])
-        if length > _LONGEST:
-            self._say(node.span, f"{node.value} is longer than a day")
-            return Micros(0)
-        return Micros(length)
+    def _check_cues(self, text: str, model: str, voices: int, at: Span) -> None:
+        if not any(sign in text for sign in "([<]") and voices < 2:
+            return
+        for found in check_cues(text, model, voices):
+            span = self.find(at, found.words) if found.words else at
+            problem = Problem(span, found.message, found.hint)
+            (self.problems if found.fatal else self.warnings).append(problem)
 
     def _asset(self, audio: nodes.Node, item: nodes.Mapping) -> Asset | None:
         if not isinstance(audio, Scalar):
@@ -285,8 +203,8 @@ class Builder:
         asset = Asset(
             path=self.folders[audio.span.file] / str(audio.value),
             shown=str(audio.value),
-            start=self._micros(start) if start else Micros(0),
-            end=self._micros(end) if end else None,
+            start=micros(start, self._say),
+            end=micros(end, self._say) if end else None,
         )
         if end and asset.end is not None and asset.end <= asset.start:
             self._say(end.span, "end is not after start")
@@ -326,21 +244,5 @@ class Builder:
             self._say(span, f"an mp3 of {values['sample_rate']} Hz carries at most {ceiling}k", f"write {ceiling}k")
 
 
-def _voice(name: str, span: Span, data: dict[str, Any]) -> Voice | None:
-    consent = data.get("consent")
-    if "sample_url" in data:
-        return CreatedVoice(
-            name=name,
-            span=span,
-            sample_url=data["sample_url"],
-            revision=data.get("revision", 1),
-            title=data.get("title", name),
-            description=data.get("description"),
-            image_urls=tuple(data.get("image_urls", ())),
-            consent=consent,
-        )
-    if "id" in data:
-        return ExistingVoice(name=name, span=span, id=data["id"], consent=consent)
-    pairs = [item for item in data.get("references", ()) if item.keys() >= {"audio", "text"}]
-    references = tuple(Reference(audio=item["audio"], text=str(item["text"])) for item in pairs)
-    return OneShotVoice(name=name, span=span, references=references, consent=consent) if references else None
+def _usd(value: object) -> Usd | None:
+    return None if value == "unknown" else Usd(float(value))  # type: ignore[arg-type]

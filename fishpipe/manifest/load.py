@@ -41,13 +41,16 @@ def find_manifest(start: Path) -> Path:
     raise UsageError(f"no {DEFAULT_NAME} here or in a folder above; make one: fishpipe init")
 
 
-def load(path: Path, *, variables: Mapping[str, str] | None = None, allow_outside: bool = False) -> Manifest:
-    """The manifest at `path`. Raises ManifestError with every problem found."""
+def load(
+    path: Path, *, variables: Mapping[str, str] | None = None, allow_outside: bool = False, strict: bool = False
+) -> Manifest:
+    """The manifest at `path`. Raises ManifestError with every problem found; if `strict`, warnings are problems."""
     overrides = {name: resolve(value) if value else "" for name, value in (variables or {}).items()}
     loader = _Loader(path, overrides, allow_outside=allow_outside)
     manifest = loader.load()
     if manifest is not None:
         loader.problems += crosscheck(manifest, loader.known_scripts, allow_outside=allow_outside)
+        loader.problems += manifest.warnings if strict else ()
     if manifest is None or loader.problems:
         raise ManifestError(loader.problems, loader.texts)
     loader.check_overrides()
@@ -90,8 +93,8 @@ class _Loader:
             self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
         self.declared = _names(sections["vars"])
         self.known_scripts = _names(sections["scripts"])
-        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems)
-        builder.voices_known = not self.incomplete and not any(
+        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, self._find)
+        builder.speakers.all_known = not self.incomplete and not any(
             root.get("voices") is not None and sections["voices"] is None for root in self.roots
         )
         return builder.manifest()
@@ -227,16 +230,23 @@ class _Loader:
 
     def _locate(self, span: Span, error: TemplateError) -> Span:
         """The place of an expression (or of the name in it) inside of the value at `span`, where it can be found."""
+        found = self._find(span, error.expression)
+        if found is span:
+            return span
+        name = re.search(rf"\b{re.escape(error.variable)}\b", error.expression) if error.variable else None
+        length = len(error.variable) if name else len(error.expression)
+        return Span(span.file, found.line, found.column + (name.start() if name else 0), length)
+
+    def _find(self, span: Span, words: str) -> Span:
+        """The place of some words inside of the value at `span`; `span` itself where they cannot be found."""
         if span.file not in self.lines:
             self.lines[span.file] = self.texts.get(span.file, "").split("\n")
         lines = self.lines[span.file]
         for number in range(span.line, min(span.line + 200, len(lines) + 1)):
             start = span.column - 1 if number == span.line else 0
-            at = lines[number - 1].find(error.expression, start) if error.expression else -1
+            at = lines[number - 1].find(words, start) if words else -1
             if at >= 0:
-                name = re.search(rf"\b{re.escape(error.variable)}\b", error.expression) if error.variable else None
-                length = len(error.variable) if name else len(error.expression)
-                return Span(span.file, number, at + (name.start() if name else 0) + 1, length)
+                return Span(span.file, number, at + 1, len(words))
         return span
 
 

@@ -6,20 +6,21 @@ Durations are whole microseconds, gains decibels. A value that a user can still 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NewType
+from typing import TYPE_CHECKING, Any, Literal, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fishpipe.errors import Span
+    from fishpipe.errors import Problem, Span
 
 Micros = NewType("Micros", int)
 Usd = NewType("Usd", float)
 
 Api = Literal["tts", "audios"]
 Format = Literal["mp3", "pcm"]
-Delivery = Literal["poll", "wait"]
+Delivery = Literal["poll", "wait", "callback"]
+Creation = Literal["voices", "model"]
 ProviderName = Literal["acedata", "sandbox"]
 Trim = Literal["auto", "off"]
 
@@ -40,6 +41,10 @@ class Settings:
     top_p: float | None = None
     latency: str = "normal"
     normalize: bool | None = None
+    min_chunk_length: int | None = None
+    repetition_penalty: float | None = None
+    max_new_tokens: int | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +68,25 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedVoice:
-    """A voice that the service makes from a sample, once."""
+    """A voice that the service makes from a sample, once. `create: model` alone knows the fields from `texts` on."""
 
     name: str
     span: Span
     sample_url: str
+    sample_sha256: str | None = None
     revision: int = 1
+    create: Creation = "voices"
     title: str
     description: str | None = None
     image_urls: tuple[str, ...] = ()
     consent: str | None = None
+    texts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    visibility: str = "private"
+    cover_image: str | None = None
+    enhance_audio_quality: bool | None = None
+    generate_sample: bool | None = None
+    places: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +114,12 @@ Voice = CreatedVoice | ExistingVoice | OneShotVoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """A text and the voice that speaks it (None: the service's own)."""
+    """A text and the voices that speak it (none: the service's own); `places` are those of its settings."""
 
     text: str
-    voice: str | None
+    voices: tuple[Voice, ...]
     settings: Settings
+    places: Mapping[str, Span] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,39 +191,57 @@ class ProjectInfo:
     author: str | None = None
     album: str | None = None
     language: str | None = None
+    require_consent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Estimates in USD: `speech` per million UTF-8 bytes of text, `voice` per created voice (None: unknown)."""
+    """Estimates in USD: `speech` per million UTF-8 bytes of text, `voice` per created voice; None is unknown.
 
-    speech: Usd = Usd(15.0)
+    `models` has the models whose price is not that of `speech`; `fish-tts` is that of `api: audios`.
+    """
+
+    speech: Usd | None = Usd(15.0)
     voice: Usd | None = None
+    models: Mapping[str, Usd | None] = field(default_factory=dict, hash=False)
+
+    def of(self, model: str) -> Usd | None:
+        """USD per million bytes of text."""
+        return self.models.get(model, self.speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Who speaks, and how the answers come."""
+    """Who speaks, and how the answers come. Times in seconds."""
 
     name: ProviderName = "acedata"
     base_url: str | None = None
     concurrency: int = 5
     delivery: Delivery = "poll"
+    callback_url: str | None = None
+    callback_listen: str = "127.0.0.1:8787"
+    callback_timeout: float = 120.0
+    call_deadline: float = 1800.0
+    stall_timeout: float = 30.0
     prices: Prices = field(default_factory=Prices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The most that may be spent in USD, and where the manifest says so."""
+    """The most that may be spent in USD, and where the manifest says so; above `confirm` a person is asked."""
 
     build: Usd | None = None
     month: Usd | None = None
+    confirm: Usd = Usd(1.0)
     span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A whole project. `root` is the folder of the manifest, `files` all that was read for it."""
+    """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
+
+    `warnings` are what may be meant, and probably is not.
+    """
 
     path: Path
     root: Path
@@ -218,3 +251,4 @@ class Manifest:
     budget: Budget
     voices: Mapping[str, Voice]
     scripts: Mapping[str, Script]
+    warnings: tuple[Problem, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.events import (
     CallProblem,
@@ -80,6 +80,9 @@ class LineReporter:
         """Nothing to put away."""
 
 
+_CHARGED: Final = {None: "", "no": "; not charged", "yes": "; it is paid for", "unknown": "; it may have been charged"}
+
+
 def _line(event: Event, done: int, total: int) -> str:
     match event:
         case RunStarted(plan=plan, free=free) if plan.paid:
@@ -94,8 +97,8 @@ def _line(event: Event, done: int, total: int) -> str:
         case DoubtRetried(address=address, error=error, usd=usd):
             why = error or "no answer was read"
             return f"{address}: in doubt ({why}): it may have been charged; paying again, once ({money(usd)})"
-        case CallProblem(address=address, place=place, message=message, hint=hint):
-            return f"{place}: {address}: {message}{hint and '. ' + hint}"
+        case CallProblem(address=address, place=place, message=message, hint=hint, charged=charged):
+            return f"{place}: {address}: {message}{_CHARGED[charged]}{hint and '. ' + hint}"
         case Stopping(why=why):
             return why
         case OutputWritten(path=path, seconds=seconds, segments=segments):

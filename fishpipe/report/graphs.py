@@ -51,10 +51,11 @@ def _nodes(graph: Graph) -> Iterator[tuple[str, str, str]]:
 
 def _edges(graph: Graph) -> Iterator[tuple[str, str]]:
     for key, clip in graph.clips.items():
-        if clip.speaker.created:
-            yield f"v{clip.speaker.created[:12]}", f"c{key[:12]}"
-        elif clip.speaker.id:
-            yield f"e{clip.speaker.id[:12]}", f"c{key[:12]}"
+        for speaker in clip.speakers:
+            if speaker.created:
+                yield f"v{speaker.created[:12]}", f"c{key[:12]}"
+            elif speaker.id:
+                yield f"e{speaker.id[:12]}", f"c{key[:12]}"
     for number, step in enumerate(graph.outputs):
         for clip_key in dict.fromkeys(item.clip for item in step.items if item.clip):
             yield f"c{clip_key[:12]}", f"o{number}"

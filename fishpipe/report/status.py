@@ -114,7 +114,12 @@ def _voices(graph: Graph, snapshot: Snapshot) -> list[dict[str, Any]]:
         row = snapshot.calls.get(key)
         state = {None: "to create", "intended": "in doubt"}.get(row.state if row else None, row.state if row else "")
         voices.append(
-            {"name": step.name, "state": state, "id": (row.voice_id or "") if row else "", "consent": step.consent}
+            {
+                "name": step.name,
+                "state": state,
+                "id": (row.voice_id or "") if row else "",
+                "consent": step.voice.consent,
+            }
         )
     for voice_id, voice in graph.existing.items():
         voices.append({"name": voice.name, "state": "existing", "id": voice_id, "consent": voice.consent})

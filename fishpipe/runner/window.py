@@ -44,7 +44,7 @@ class Window:
 
     def limited(self, wait: float) -> None:
         """The service says that we are too fast: halve (once a pause), and hold back for `wait` seconds."""
-        now = self._clock.now()
+        now = self._clock.monotonic()
         if now >= self._resume_at:
             self._limit = max(1.0, self._limit / 2)
         self._resume_at = max(self._resume_at, now + wait)
@@ -56,7 +56,7 @@ class Window:
         self._admit()
         try:
             await turn
-            while (wait := self._resume_at - self._clock.now()) > 0:
+            while (wait := self._resume_at - self._clock.monotonic()) > 0:
                 await self._pause(wait)
         except BaseException:
             if turn.done() and not turn.cancelled():

@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fishpipe.sandbox.callbacks import send_callback
+from fishpipe.sandbox.callbacks import Callbacks
 from fishpipe.sandbox.models import iso, new_model
-from fishpipe.sandbox.requests import Refusal, check_audios, check_tts, check_voice
+from fishpipe.sandbox.requests import Refusal, check_audios, check_model, check_tts, check_voice
 from fishpipe.sandbox.switches import UNBILLED, Dice, Fault, Switches
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Sandbox:
     ) -> None:
         self.state, self.audio, self.switches, self.now, self.render = state, audio, switches, now, render
         self.dice = Dice(switches)
+        self.callbacks = Callbacks(self.dice)
         self.in_flight = 0
         self.making: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self.cores = asyncio.Semaphore(2)
@@ -125,7 +126,7 @@ class Sandbox:
             callback = body.get("callback_url")
             if callback or body.get("async") is True:
                 if callback:
-                    making.add_done_callback(lambda done: send_callback(str(callback), task["id"], done))
+                    self.callbacks.send_when(str(callback), task["id"], making)
                 answer = (
                     {"task_id": task["id"], "started_at": iso(task["created"])}
                     if kind == "tts"
@@ -220,7 +221,7 @@ class Sandbox:
     async def model_create(self, request: Request) -> Response:
         """POST /fish/model (a later document)."""
         body = await self._body(request)
-        check_voice(body.get("voices"), body.get("title"), "voices")
+        check_model(body)
         return await self._create(request, body, body["voices"], wrapped=False)
 
     async def _create(self, request: Request, body: dict[str, Any], sample: str, *, wrapped: bool) -> Response:
@@ -236,9 +237,7 @@ class Sandbox:
         self.state.finish(task["id"], answer)
         callback = body.get("callback_url")
         if callback:
-            done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-            done.set_result(answer)
-            send_callback(str(callback), task["id"], done)
+            self.callbacks.send(str(callback), task["id"], answer)
             return self._answered({"task_id": task["id"]}, fault)
         del request
         return self._answered(answer, fault)

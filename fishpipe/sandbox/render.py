@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from fishpipe.audio.mp3 import Mp3Writer
 from fishpipe.manifest.model import Edits, Micros
 from fishpipe.sandbox.engine import RATE, speak
 
+_SPEAKER: Final = re.compile(r"<\|speaker:(\d{1,3})\|>")
 _AS_IS: Final = Edits(gap=Micros(0), trim="off")
 
 
@@ -22,13 +24,17 @@ def render_audio(kind: str, request: dict[str, Any], digest: str, take: int) -> 
     """The audio of a call; the same for the same request and take."""
     prosody = request.get("prosody") or {}
     text = request["text"] if kind == "tts" else request["prompt"]
-    sound = speak(
-        text,
-        _voice(request),
-        speed=float(prosody.get("speed", 1.0)),
-        volume=float(prosody.get("volume", 0.0)),
-        seed=f"{digest} {take}".encode(),
-    )
+    spoken = [
+        speak(
+            words,
+            voice,
+            speed=float(prosody.get("speed", 1.0)),
+            volume=float(prosody.get("volume", 0.0)),
+            seed=f"{digest} {take}{number or ''}".encode(),
+        )
+        for number, (words, voice) in enumerate(_turns(text, request))
+    ]
+    sound = np.concatenate(spoken)
     data = np.rint(sound * 32767).astype("<i2").tobytes()
     rate = int(request.get("sample_rate") or 44100)
     whole = render(segment(data, RATE, 1), Cut(0, len(sound), RATE), _AS_IS, rate, 1, None)
@@ -39,6 +45,17 @@ def render_audio(kind: str, request: dict[str, Any], digest: str, take: int) -> 
     writer.write(whole.raw_data)
     writer.close()
     return file.getvalue()
+
+
+def _turns(text: str, request: dict[str, Any]) -> list[tuple[str, str]]:
+    """Who speaks what: the parts of a text with several voices, each at its <|speaker:N|>."""
+    voices = request.get("reference_id")
+    pieces = _SPEAKER.split(text)
+    if not isinstance(voices, list) or len(pieces) == 1:
+        return [(text, _voice(request))]
+    turns = [(pieces[0], 0), *((pieces[n + 1], int(pieces[n])) for n in range(1, len(pieces), 2))]
+    spoken = [(words, str(voices[number])) for words, number in turns if words.strip() and number < len(voices)]
+    return spoken or [(text, _voice(request))]
 
 
 def _voice(request: dict[str, Any]) -> str:

@@ -13,7 +13,15 @@ _ENUMS: Final = {
     "mp3_bitrate": (64, 128, 192),
     "latency": ("normal", "balanced"),
 }
-_RANGES: Final = {"temperature": (0.0, 1.0), "top_p": (0.0, 1.0), "chunk_length": (100, 300)}
+_RANGES: Final = {
+    "temperature": (0.0, 1.0),
+    "top_p": (0.0, 1.0),
+    "chunk_length": (100, 300),
+    "min_chunk_length": (0, 100),
+    "repetition_penalty": (0.0, 2.0),
+    "max_new_tokens": (0, 100_000),
+}
+_VISIBILITIES: Final = ("public", "unlist", "private")
 _PROSODY: Final = {"speed": (0.5, 2.0), "volume": (-20.0, 20.0)}
 
 
@@ -43,6 +51,8 @@ def check_tts(body: dict[str, Any], model: str) -> None:
         raise Refusal(400, "token_mismatched", "format is required.")
     if "reference_id" in body and "references" in body:
         raise Refusal(400, "token_mismatched", "reference_id and references exclude each other.")
+    if isinstance(body.get("reference_id"), list) and model == "s1":
+        raise Refusal(400, "bad_request", "reference_id must be a single id for s1.")
     problems = [*_enum_problems(body), *_range_problems(body, _RANGES, ())]
     prosody = body.get("prosody")
     if prosody is not None and not isinstance(prosody, dict):
@@ -69,6 +79,22 @@ def check_voice(url: object, title: object, name: str) -> None:
         raise Refusal(400, "token_mismatched", f"{name} must be an audio link.")
     if title is not None and not isinstance(title, str):
         raise Refusal(400, "token_mismatched", "title must be text.")
+
+
+def check_model(body: dict[str, Any]) -> None:
+    """Raise Refusal where POST /fish/model would: one audio link, known visibilities, flags that are flags."""
+    check_voice(body.get("voices"), body.get("title"), "voices")
+    problems = []
+    if body.get("visibility", "public") not in _VISIBILITIES:
+        words = " or ".join(repr(option) for option in _VISIBILITIES)
+        problems.append(_problem(("visibility",), f"Input should be {words}", body["visibility"], "literal_error"))
+    problems += [
+        _problem((name,), "Input should be a valid boolean", body[name], "bool_type")
+        for name in ("enhance_audio_quality", "generate_sample")
+        if not isinstance(body.get(name, False), bool)
+    ]
+    if problems:
+        raise Refusal(400, "", json.dumps(problems), upstream=True)
 
 
 def _problem(loc: tuple[str, ...], message: str, value: object, kind: str) -> dict[str, Any]:

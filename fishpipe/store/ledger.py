@@ -7,6 +7,7 @@ any moment leaves a state that the next build continues from. Receipts stand apa
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.snapshot import CallRow, OutputRow
+from fishpipe.store.network import is_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,12 +48,32 @@ _MIGRATIONS: Final = (
     ) STRICT;
     CREATE TABLE sounds (key TEXT PRIMARY KEY, sound TEXT NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE calls ADD COLUMN nonce TEXT;
+    ALTER TABLE calls ADD COLUMN sample TEXT;
+    ALTER TABLE receipts ADD COLUMN realm TEXT NOT NULL DEFAULT '';
+    ALTER TABLE receipts ADD COLUMN voice TEXT NOT NULL DEFAULT '';
+    ALTER TABLE receipts ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    UPDATE receipts SET (realm, model) = (
+        SELECT json_extract(record, '$.realm'), coalesce(json_extract(record, '$.model'), '')
+        FROM calls WHERE calls.fingerprint = receipts.fingerprint
+    ) WHERE fingerprint IN (SELECT fingerprint FROM calls);
+    CREATE TABLE voices (
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, state TEXT NOT NULL, consent TEXT, checked REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
 )
 _COLUMNS: Final = (
     "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
-    " intended, updated"
+    " intended, updated, nonce"
 )
-_CHANGEABLE: Final = frozenset({"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error"})
+_RECEIPT: Final = (
+    "at", "fingerprint", "kind", "realm", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "url",
+)  # fmt: skip
+_CHANGEABLE: Final = frozenset(
+    {"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error", "sample"}
+)
 
 
 class Ledger:
@@ -86,15 +108,9 @@ class Ledger:
         """Open for writing, creating or migrating it. Raises StoreError."""
         try:
             db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
             db.execute("PRAGMA synchronous = FULL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(_MIGRATIONS):
-                raise StoreError(
-                    f"{path} was written by a newer fishpipe (version {version}); upgrade: pip install -U fishpipe"
-                )
-            for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-                db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT")
+            _migrate(db, path)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
         return cls(db, now)
@@ -106,18 +122,19 @@ class Ledger:
         if not path.exists():
             yield None
             return
-        wal = path.with_name(path.name + "-wal")
         try:
             with tempfile.TemporaryDirectory() as name:
-                mode = "immutable=1"
-                if wal.exists() and wal.stat().st_size:
-                    # A killed build left its log: SQLite folds it in as it opens, which is done on a copy.
+                mode, leftover = "immutable=1", _leftover(path)
+                if leftover or _version(path) != len(_MIGRATIONS):
+                    # A killed build's log is folded in, and an older ledger migrated, as it opens: on a copy.
                     mode, folder = "mode=rw", Path(name)
-                    for file in (path, wal):
+                    for file in (path, *leftover):
                         shutil.copyfile(file, folder / file.name)
                     path = folder / path.name
                 with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as db:
                     version = db.execute("PRAGMA user_version").fetchone()[0]
+                    if version:
+                        _migrate(db, path)
                     yield cls(db, now) if version else None
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: {error}") from error
@@ -140,16 +157,27 @@ class Ledger:
         """Bytes of each stored clip."""
         return dict(self._db.execute("SELECT fingerprint, size FROM calls WHERE size IS NOT NULL"))
 
-    def intend(self, key: Fingerprint, kind: str, record: Mapping[str, Any], address: str, consent: str | None) -> None:
+    def intend(
+        self,
+        key: Fingerprint,
+        kind: str,
+        record: Mapping[str, Any],
+        address: str,
+        consent: str | None,
+        nonce: str | None,
+    ) -> None:
         """A request is about to leave; from here until its answer is read it is in doubt."""
         now = self._now()
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO calls (fingerprint, kind, state, record, address, consent, charged, intended, updated)"
-                " VALUES (?, ?, 'intended', ?, ?, ?, 'unknown', ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
-                " state = 'intended', address = excluded.address, charged = 'unknown', error = NULL, task_id = NULL,"
-                " url = NULL, digest = NULL, size = NULL, intended = excluded.intended, updated = excluded.updated",
-                (key, kind, json.dumps(record, ensure_ascii=False), address, consent, now, now),
+                "INSERT INTO calls"
+                " (fingerprint, kind, state, record, address, consent, nonce, charged, intended, updated)"
+                " VALUES (?, ?, 'intended', ?, ?, ?, ?, 'unknown', ?, ?)"
+                " ON CONFLICT (fingerprint) DO UPDATE SET"
+                " state = 'intended', address = excluded.address, nonce = excluded.nonce, charged = 'unknown',"
+                " error = NULL, task_id = NULL, trace_id = NULL, url = NULL, voice_id = NULL, digest = NULL,"
+                " size = NULL, intended = excluded.intended, updated = excluded.updated",
+                (key, kind, json.dumps(record, ensure_ascii=False), address, consent, nonce, now, now),
             )
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
@@ -186,14 +214,9 @@ class Ledger:
             )
 
     def _add(self, receipt: Receipt) -> None:
-        self._db.execute(
-            "INSERT INTO receipts (at, fingerprint, kind, address, task_id, trace_id, url, bytes, usd)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._now(), receipt.fingerprint, receipt.kind, receipt.address, receipt.task_id,
-                receipt.trace_id, receipt.url, receipt.bytes, receipt.usd,
-            ),
-        )  # fmt: skip
+        values = (self._now(), *(getattr(receipt, name) for name in _RECEIPT[1:]))
+        marks = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT INTO receipts ({', '.join(_RECEIPT)}) VALUES ({marks})", values)  # noqa: S608
 
     def receipt(self, receipt: Receipt) -> None:
         """Add a receipt alone."""
@@ -204,20 +227,62 @@ class Ledger:
         """The ids of all voices that were created or adopted."""
         return {row[0] for row in self._db.execute("SELECT voice_id FROM calls WHERE voice_id IS NOT NULL")}
 
+    def samples(self, realm: Realm) -> dict[str, Mapping[str, Any]]:
+        """The records of the realm's voices that were created, by the sha256 of their samples."""
+        rows = self._db.execute(
+            "SELECT sample, record FROM calls WHERE kind = 'voice' AND sample IS NOT NULL AND voice_id IS NOT NULL"
+            " ORDER BY intended"
+        )
+        records = {sample: json.loads(record) for sample, record in rows}
+        return {sample: record for sample, record in records.items() if record["realm"] == realm}
+
+    def checked(self, voice_id: str, title: str, state: str, consent: str | None) -> None:
+        """A voice by id was found at the service."""
+        with self._transaction() as db:
+            row = (voice_id, title, state, consent, self._now())
+            db.execute("INSERT OR REPLACE INTO voices (id, title, state, consent, checked) VALUES (?, ?, ?, ?, ?)", row)
+
+    def unchecked(self, voice_id: str) -> None:
+        """A voice by id is to be looked up again."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM voices WHERE id = ?", (voice_id,))
+
+    def checks(self) -> dict[str, dict[str, Any]]:
+        """The voices by id that were found at the service."""
+        names = ("title", "state", "consent", "checked")
+        rows = self._db.execute(f"SELECT id, {', '.join(names)} FROM voices")  # noqa: S608  (constants)
+        return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+    def forget(self, key: Fingerprint) -> bool:
+        """A created voice is to be created again where it is needed; what was paid stays on record."""
+        with self._transaction() as db:
+            query = "UPDATE calls SET state = 'forgotten', updated = ? WHERE fingerprint = ? AND kind = 'voice'"
+            return db.execute(query, (self._now(), key)).rowcount > 0
+
+    def secret(self, name: str) -> str:
+        """A random word that is made once and kept."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)", (name, secrets.token_urlsafe(24)))
+            value: str = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0]
+            return value
+
+    def retried(self) -> dict[Fingerprint, int]:
+        """How often each call in doubt was made again."""
+        rows = self._db.execute(
+            "SELECT fingerprint, count(*) FROM receipts WHERE kind = 'in doubt' GROUP BY fingerprint"
+        )
+        return {Fingerprint(key): count for key, count in rows}
+
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid, oldest first; of one call, or of all."""
-        names = ("at", "fingerprint", "kind", "address", "task_id", "trace_id", "url", "bytes", "usd")
         where = "" if key is None else "WHERE fingerprint = ?"
-        query = f"SELECT {', '.join(names)} FROM receipts {where} ORDER BY number"  # noqa: S608  (constants)
+        query = f"SELECT {', '.join(_RECEIPT)} FROM receipts {where} ORDER BY number"  # noqa: S608  (constants)
         rows = self._db.execute(query, () if key is None else (key,))
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip(_RECEIPT, row, strict=True)) for row in rows]
 
     def spent(self, realm: Realm, since: float = 0.0) -> float:
         """USD (estimated) of a realm's receipts since a moment, in Unix seconds; what was in doubt counts as paid."""
-        query = (
-            "SELECT total(usd) FROM receipts JOIN calls USING (fingerprint)"
-            " WHERE at >= ? AND json_extract(record, '$.realm') = ?"
-        )
+        query = "SELECT total(usd) FROM receipts WHERE at >= ? AND realm = ?"
         return float(self._db.execute(query, (since, realm)).fetchone()[0])
 
     def lines(self, manifest: str) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
@@ -254,6 +319,29 @@ class Ledger:
         """Cache measurements."""
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO sounds (key, sound) VALUES (?, ?)", list(sounds.items()))
+
+
+def _version(path: Path) -> int:
+    """The ledger's version by its header (SQLite's file format, offset 60), without opening it."""
+    with path.open("rb") as file:
+        header = file.read(64)
+    return int.from_bytes(header[60:64], "big")
+
+
+def _leftover(path: Path) -> list[Path]:
+    """The log or the journal that a killed build left beside the ledger."""
+    beside = (path.with_name(f"{path.name}-{name}") for name in ("wal", "journal"))
+    return [file for file in beside if file.exists() and file.stat().st_size]
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(_MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by a newer fishpipe (version {version}); upgrade: pip install -U fishpipe"
+        )
+    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT")
 
 
 def _row(row: tuple[Any, ...]) -> CallRow:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.graph.steps import Graph, Realm
-    from fishpipe.ports import Receipt
+    from fishpipe.ports import Receipt, VoiceInfo
     from fishpipe.snapshot import Charged, OutputRow, State
     from fishpipe.store.layout import Layout
 
@@ -72,6 +72,8 @@ class ProjectStore:
         month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
         return Snapshot(
             calls=calls,
+            checked=frozenset(ledger.checks()) if ledger else frozenset(),
+            retried=ledger.retried() if ledger else {},
             clips=self._clips(calls, ledger.sizes() if ledger else {}),
             lines=ledger.lines(graph.manifest) if ledger else {},
             outputs={key: row for key, (row, _, _) in made.items()},
@@ -110,19 +112,31 @@ class ProjectStore:
         """USD (estimated) of all receipts of a realm."""
         return self._ledger.spent(realm) if self._ledger else 0.0
 
-    def receipts(self, key: Fingerprint) -> list[dict[str, Any]]:
-        """What was paid for one call."""
+    def samples(self, realm: Realm) -> dict[str, Mapping[str, Any]]:
+        """The records of the realm's voices that were created, by the sha256 of their samples."""
+        return self._ledger.samples(realm) if self._ledger else {}
+
+    def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
+        """What was paid for one call, or for all."""
         return self._ledger.receipts(key) if self._ledger else []
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """What is known of a call."""
         return self.ledger.row(key)
 
-    def intend(self, step: ClipStep | VoiceStep) -> None:
-        """A request is about to leave."""
+    def intend(self, step: ClipStep | VoiceStep, nonce: str | None = None) -> None:
+        """A request is about to leave; its answer may come under `nonce`."""
         kind = "voice" if isinstance(step, VoiceStep) else "clip"
-        consent = step.consent if isinstance(step, VoiceStep) else None
-        self.ledger.intend(step.fingerprint, kind, step.record, step.address, consent)
+        consent = step.voice.consent if isinstance(step, VoiceStep) else None
+        self.ledger.intend(step.fingerprint, kind, step.record, step.address, consent, nonce)
+
+    def checked(self, info: VoiceInfo, consent: str | None) -> None:
+        """A voice by id was found at the service, and can speak."""
+        self.ledger.checked(info.id, info.title, info.state, consent)
+
+    def unchecked(self, voice_id: str) -> None:
+        """A voice by id is to be looked up again."""
+        self.ledger.unchecked(voice_id)
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """The call is in another state."""

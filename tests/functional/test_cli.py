@@ -109,7 +109,7 @@ def test_an_unexpected_error_writes_a_log_and_no_token(
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-secret")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("with tok-secret inside")
 
     monkeypatch.setattr("fishpipe.targets.build_graph", broken)
@@ -125,7 +125,7 @@ def test_an_unexpected_error_writes_a_log_and_no_token(
 def test_ctrl_c_outside_of_a_run_exits_130(monkeypatch: pytest.MonkeyPatch, cli: Cli, write: Write) -> None:
     write(SHOW)
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fishpipe.targets.build_graph", interrupted)

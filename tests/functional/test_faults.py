@@ -163,7 +163,8 @@ def test_an_unknown_voice_is_found_before_anything_is_paid(
     write(VOICED.replace("sample_url: https://example.com/ana.mp3", "id: d7900c21663f485ab63ebdb7e5905036"))
     done = cli("build")
     assert done.code == 1
-    assert 'voice "ana" (d7900c21663f485ab63ebdb7e5905036) is not at the service: model is invalid.' in done.err
+    assert 'voice "ana" (d7900c21663f485ab63ebdb7e5905036) is not at the service' in done.err
+    assert "needed by one/0001: model is invalid." in done.err
     assert service.usage() == []
 
 

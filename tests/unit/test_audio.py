@@ -19,7 +19,7 @@ from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError, ImplausibleAudio, Span
 from fishpipe.graph.fingerprints import Fingerprint
-from fishpipe.graph.steps import ClipStep, Speaker, Use
+from fishpipe.graph.steps import ClipStep, Use
 from fishpipe.manifest.model import Edits, Micros
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def first_frames(whole: bytes, count: int) -> bytes:
 def step(text: str = "Ten words are about three seconds of speech, or so.", **body: Any) -> ClipStep:
     use = Use(address="one/0001", span=Span("fishpipe.yaml"), script="one")
     whole = {"text": text, "format": "mp3", **body}
-    return ClipStep(
-        fingerprint=Fingerprint("f"), api="tts", model="s2-pro", body=whole, speaker=Speaker(), record={}, uses=(use,)
-    )
+    return ClipStep(fingerprint=Fingerprint("f"), api="tts", body=whole, speakers=(), record={}, uses=(use,))
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 24000, 32000, 44100, 48000])

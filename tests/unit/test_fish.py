@@ -23,6 +23,8 @@ from fishpipe.fish.faults import fault
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.ports import Answered, Running, Submitted, TaskFailed
 
+NOW = 1_767_225_600.0  # 2026-01-01
+
 
 def platform(status: int, code: str, message: str = "Words.") -> httpx.Response:
     return httpx.Response(status, json={"error": {"code": code, "message": message}, "trace_id": "t-1"})
@@ -49,7 +51,7 @@ def platform(status: int, code: str, message: str = "Words.") -> httpx.Response:
     ],
 )
 def test_the_table_of_errors(status: int, code: str, kind: type[ServiceError]) -> None:
-    error = fault(platform(status, code))
+    error = fault(platform(status, code), NOW)
     assert type(error) is kind
     assert (error.code, error.message, error.trace_id, error.status) == (code, "Words.", "t-1", status)
 
@@ -58,23 +60,24 @@ def test_upstream_errors_name_the_field() -> None:
     upstream = json.dumps(
         [{"type": "literal_error", "loc": ["format"], "msg": "Input should be 'pcm' or 'mp3'", "input": "wav"}]
     )
-    error = fault(httpx.Response(400, json={"status": 400, "message": upstream}))
+    error = fault(httpx.Response(400, json={"status": 400, "message": upstream}), NOW)
     assert type(error) is CallRefused
-    assert error.message == "format: Input should be 'pcm' or 'mp3'"
+    assert error.message == "format: Input should be 'pcm' or 'mp3', found \"wav\""
+    assert error.fields == ("format",)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 520])
 def test_a_web_page_in_place_of_a_5xx_leaves_the_call_in_doubt(status: int) -> None:
     page = "<html><head><title>502 Bad\nGateway</title></head></html>"
-    error = fault(httpx.Response(status, text=page, headers={"content-type": "text/html"}))
+    error = fault(httpx.Response(status, text=page, headers={"content-type": "text/html"}), NOW)
     assert type(error) is CallInDoubt
     assert error.message == "a web page came instead of an answer: 502 Bad Gateway"
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[1]", b"{", b"\xff\xfe", b'{"error": null}', b"[" * 100_000])
 def test_no_body_is_too_odd(body: bytes) -> None:
-    assert isinstance(fault(httpx.Response(500, content=body)), CallInDoubt)
-    assert isinstance(fault(httpx.Response(400, content=body)), CallRefused)
+    assert isinstance(fault(httpx.Response(500, content=body), NOW), CallInDoubt)
+    assert isinstance(fault(httpx.Response(400, content=body), NOW), CallRefused)
     with pytest.raises(CallInDoubt):
         read_speech(httpx.Response(200, content=body))
 
@@ -91,7 +94,7 @@ def test_no_body_is_too_odd(body: bytes) -> None:
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
     headers = {"retry-after": header, "date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    assert fault(httpx.Response(429, headers=headers)).retry_after == seconds
+    assert fault(httpx.Response(429, headers=headers), NOW).retry_after == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Which service, and with which token: where these settings come from, and what may go where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from fishpipe.errors import AuthError, ConfigurationError
+from fishpipe.fish.hosts import is_loopback
+
+DEFAULT_BASE_URL: Final = "https://api.acedata.cloud"
+TOKEN_NAME: Final = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value and where it comes from: `environment`, `.env`, `manifest` or `default`."""
+
+    value: str = field(repr=False)
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """An API's address, and the token for it."""
+
+    base_url: Setting
+    token: Setting | None
+
+    def check(self, need: str) -> str:
+        """The token. Raises AuthError where there is none (`need` says what for), or ConfigurationError."""
+        if self.token is None:
+            raise AuthError(
+                f"{need} a token: set {TOKEN_NAME} or add it to .env. Free draft: fishpipe build --provider sandbox"
+            )
+        if not (self.token.value.isascii() and self.token.value.isprintable()):
+            raise AuthError(f"the token from the {self.token.origin} has characters that no token has")
+        self._check_address()
+        self._check_trust(self.token)
+        return self.token.value
+
+    def _check_address(self) -> None:
+        base = self.base_url
+        try:
+            parts = urlsplit(base.value)
+            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ConfigurationError(f"the base URL from the {base.origin} is not an address: {base.value}")
+
+    def _check_trust(self, token: Setting) -> None:
+        """A base URL that a cloned repository brings is not given a token from elsewhere."""
+        base = self.base_url
+        trusted = base.value.rstrip("/") == DEFAULT_BASE_URL or is_loopback(base.value)
+        if not trusted and base.origin in (".env", "manifest") and base.origin != token.origin:
+            raise ConfigurationError(
+                f"the base URL {base.value} comes from the {base.origin}, and the token from the {token.origin}: "
+                "the token is not sent there. If you trust it: export ACEDATACLOUD_API_BASE_URL"
+            )

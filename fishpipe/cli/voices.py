@@ -1,0 +1,191 @@
+"""fishpipe voices."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fishpipe.cli.common import (
+    BASE_URL,
+    TOKEN,
+    Arguments,
+    dotenv,
+    enter,
+    err,
+    is_terminal,
+    open_project,
+    out,
+    setting,
+    split_names,
+)
+from fishpipe.errors import Declined, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fishpipe.catalog import Catalog
+    from fishpipe.project import Project
+
+
+class _InOrder(click.Group):
+    """Lists its commands as they were declared."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder)
+def command() -> None:
+    r"""List, show, search and forget voices. Asking costs nothing.
+
+    \b
+      fishpipe voices list                      your own voices at the service
+      fishpipe voices search narrator           public ones; put an id into the manifest
+      fishpipe voices show marcus               one of the manifest, or an id
+      fishpipe voices forget narrator           create it again in the next build (it is charged again)
+    """
+
+
+def _options(own: Callable[..., int]) -> Callable[..., int]:
+    """The options of every subcommand."""
+    own = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(own)
+    own = click.option("-C", "directory", type=click.Path(path_type=Path), help="Work in this folder.")(own)
+    return click.option("-f", "--manifest", help="The manifest, where it is not found from here.")(own)
+
+
+def _paged(own: Callable[..., int]) -> Callable[..., int]:
+    own = click.option("--tag", default="", help="Only voices with this tag.")(own)
+    own = click.option("--page", type=click.IntRange(1), default=1, help="Which page.")(own)
+    return click.option("--size", type=click.IntRange(1, 100), default=20, show_default=True, help="Voices a page.")(
+        own
+    )
+
+
+def _project(manifest: str | None, directory: Path | None) -> Project | None:
+    """The project, if there is one; without any, the account can be asked all the same."""
+    if directory is not None:
+        enter(directory)
+    try:
+        path, _ = split_names((manifest,) if manifest else ())
+    except UsageError:
+        return None
+    arguments = Arguments(path, (), {}, None, False, False, False, True, False)
+    return open_project(arguments)
+
+
+@contextmanager
+def _catalog(project: Project | None) -> Iterator[Catalog]:
+    if project is not None:
+        with project.catalog() as catalog:
+            yield catalog
+        return
+    from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
+    from fishpipe.catalog import Catalog
+    from fishpipe.machine import SystemClock
+
+    file = dotenv(Path(".env"))
+    base = setting(BASE_URL, file) or Setting(value=DEFAULT_BASE_URL, origin="default")
+    access = Access(base_url=base, token=setting(TOKEN, file))
+    yield Catalog(base.value, access.check("asking for voices needs"), SystemClock().now)
+
+
+@command.command("list")
+@_options
+@_paged
+def list_(manifest: str | None, directory: Path | None, as_json: bool, tag: str, page: int, size: int) -> int:
+    r"""List your own voices at the service, newest first, with the names that the manifest has for them.
+
+    \b
+      fishpipe voices list
+    """
+    return _show_page(manifest, directory, own=True, title="", tag=tag, page=page, size=size, as_json=as_json)
+
+
+@command.command("search")
+@click.argument("words", nargs=-1)
+@_options
+@_paged
+def search(
+    words: tuple[str, ...], manifest: str | None, directory: Path | None, as_json: bool, tag: str, page: int, size: int
+) -> int:
+    r"""Search all voices of the service by title.
+
+    \b
+      fishpipe voices search calm narrator --tag english
+    """
+    title = " ".join(words)
+    return _show_page(manifest, directory, own=False, title=title, tag=tag, page=page, size=size, as_json=as_json)
+
+
+def _show_page(manifest: str | None, directory: Path | None, *, as_json: bool, **query: Any) -> int:  # noqa: ANN401
+    from fishpipe.report.voices import page_text, voice_data
+
+    project = _project(manifest, directory)
+    with _catalog(project) as catalog:
+        total, voices = catalog.page(**query)
+    names = _names(project)
+    if as_json:
+        data = [voice_data(voice, names.get(voice.id)) for voice in voices]
+        out(json.dumps({"total": total, "page": query["page"], "voices": data}, ensure_ascii=False, indent=2))
+    else:
+        out(page_text(total, voices, names, page=query["page"], size=query["size"]))
+    return 0
+
+
+@command.command("show")
+@click.argument("name")
+@_options
+def show(name: str, manifest: str | None, directory: Path | None, as_json: bool) -> int:
+    r"""Show one voice: by its name in the manifest, or by its id.
+
+    \b
+      fishpipe voices show marcus
+    """
+    from fishpipe.report.voices import voice_data, voice_text
+
+    project = _project(manifest, directory)
+    ids = {known: voice_id for voice_id, known in _names(project).items()}
+    if project is not None and name in project.manifest.voices and name not in ids:
+        err(f"voice {name} is not created yet, or is made of references: it is not at the service")
+        return 1
+    with _catalog(project) as catalog:
+        voice = catalog.voice(ids.get(name, name))
+    data = voice_data(voice, _names(project).get(voice.id))
+    out(json.dumps(data, ensure_ascii=False, indent=2) if as_json else voice_text(data))
+    return 0
+
+
+@command.command("forget")
+@click.argument("name")
+@_options
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def forget(name: str, manifest: str | None, directory: Path | None, as_json: bool, yes: bool) -> int:
+    r"""Forget what became of a voice: one from a sample is created (and charged) again when it is next needed.
+
+    It stays at the service, and what was spoken with it stays here. A voice by id is only looked up again.
+
+    \b
+      fishpipe voices forget narrator
+    """
+    project = _project(manifest, directory)
+    if project is None:
+        raise UsageError("forget needs a manifest")
+    if name not in project.manifest.voices:
+        hint = did_you_mean(name, project.manifest.voices) or f"known: {', '.join(project.manifest.voices)}"
+        raise UsageError(f'no voice "{name}" in {project.manifest.path}; {hint}')
+    question = f"Forget voice {name}? Where it is made from a sample, its next use creates it again, and is charged."
+    if not yes and is_terminal() and not click.confirm(question, err=True):
+        raise Declined("declined. Nothing was forgotten")
+    known = project.forget_voice(name)
+    out(json.dumps({"voice": name, "forgotten": known}) if as_json else f"voice {name}: {known or 'was not known'}")
+    return 0
+
+
+def _names(project: Project | None) -> dict[str, str]:
+    """Id → name, of the manifest's voices that have an id."""
+    return project.voice_names() if project is not None else {}

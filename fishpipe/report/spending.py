@@ -1,0 +1,90 @@
+"""Receipts → sums, and comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+from fishpipe.report.prose import count, money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COLUMNS: Final = (
+    "at", "kind", "realm", "script", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "fingerprint",
+)  # fmt: skip
+
+
+def spending_data(receipts: Sequence[dict[str, Any]], by: str, realm: str) -> dict[str, Any]:
+    """The sums by `day`, `month` (UTC), `script`, `voice` or `model`, and the receipts; `usd` are estimates."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    rows = [_row(receipt) for receipt in receipts]
+    for row in rows:
+        groups.setdefault(_group(row, by), []).append(row)
+    return {
+        "realm": realm,
+        "by": by,
+        "groups": [{by: name, **_sum(found)} for name, found in sorted(groups.items())],
+        "total": _sum(rows),
+        "receipts": rows,
+    }
+
+
+def spending_text(data: dict[str, Any]) -> str:
+    """The same for a person."""
+    by, total = data["by"], data["total"]
+    if not total["calls"]:
+        return "nothing was paid"
+    rows = [(group[by], *_words(group)) for group in data["groups"]]
+    rows = [(by, "calls", "bytes", "USD (estimate)"), *rows, ("in all", *_words(total))]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(row[n].rjust(widths[n]) for n in (1, 2, 3))]).rstrip() for row in rows
+    ]
+    if total["in_doubt"]:
+        lines.append(f"{count(total['in_doubt'], 'call')} of these may have been charged, and was made again")
+    if data["realm"] == "loopback":
+        lines.append("a service on this machine: nothing was really paid")
+    return "\n".join(lines)
+
+
+def receipts_csv(receipts: Sequence[dict[str, Any]]) -> str:
+    """Every receipt, oldest first (RFC 4180 but for its line ends); an unknown price is empty."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(receipt) for receipt in receipts)
+    return file.getvalue()
+
+
+def _row(receipt: dict[str, Any]) -> dict[str, Any]:
+    moment = datetime.datetime.fromtimestamp(receipt["at"], datetime.UTC)
+    script, slash, _ = receipt["address"].partition("/")
+    named = {**receipt, "at": moment.isoformat(timespec="seconds"), "script": script if slash else "voices"}
+    return {name: named[name] for name in _COLUMNS}
+
+
+def _group(row: dict[str, Any], by: str) -> str:
+    match by:
+        case "day":
+            return str(row["at"][:10])
+        case "month":
+            return str(row["at"][:7])
+        case _:
+            return str(row[by] or "-")
+
+
+def _sum(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "calls": len(rows),
+        "bytes": sum(row["bytes"] for row in rows),
+        "usd": sum(row["usd"] or 0.0 for row in rows),
+        "unpriced": sum(1 for row in rows if row["usd"] is None),
+        "in_doubt": sum(1 for row in rows if row["kind"] == "in doubt"),
+    }
+
+
+def _words(group: dict[str, Any]) -> tuple[str, str, str]:
+    return f"{group['calls']:,}", f"{group['bytes']:,}", money(group["usd"], group["unpriced"])

@@ -1,0 +1,153 @@
+"""A paid request: a row before it leaves and after it is answered, tried again only where it was not charged."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from fishpipe.errors import CallFailed, CallInDoubt, ServiceError, TransientError
+from fishpipe.events import CallRetried, CallSubmitted, DoubtRetried
+from fishpipe.graph.steps import ClipStep, VoiceStep
+from fishpipe.ports import Answered, Receipt, Submitted, TaskFailed, VoiceInfo
+from fishpipe.runner.retry import delay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fishpipe.plan import Cost
+    from fishpipe.ports import Outcome, RunContext
+    from fishpipe.runner.results import Results
+    from fishpipe.runner.spending import Spending
+    from fishpipe.runner.window import Place, Window
+
+    Accepted = Submitted | Answered | VoiceInfo
+    Send = Callable[[str | None], Coroutine[object, object, Accepted]]
+
+
+class Payments:
+    """Makes paid requests for one run."""
+
+    def __init__(self, context: RunContext, window: Window, spending: Spending, results: Results) -> None:
+        self._context, self._window, self._spending, self._results = context, window, spending, results
+        self._store, self._clock, self._limits = context.store, context.clock, context.limits
+
+    async def pay(
+        self, step: ClipStep | VoiceStep, cost: Cost, send: Send, place: Place
+    ) -> tuple[Accepted, str | None]:
+        """The service's answer to `send(callback address)`, and the nonce of its callback.
+
+        Raises ServiceError; the row says how far it came. The place is given back while a retry waits.
+        """
+        attempt = limited = 1
+        while True:
+            self._spending.check_open()
+            nonce = secrets.token_urlsafe(16) if self._context.callbacks is not None else None
+            self._store.intend(step, nonce)
+            try:
+                answer = await self._answer(send, nonce)
+            except TransientError as error:
+                self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
+                too_fast = error.status == 429
+                if attempt >= self._limits.attempts or limited >= self._limits.rate_limits:
+                    raise
+                wait = delay(min(limited, 4) if too_fast else attempt, error, self._limits, self._clock)
+                self._context.reporter.tell(CallRetried(address=step.address, error=error, delay=wait, attempt=attempt))
+                place.give()
+                if too_fast:
+                    limited += 1
+                    self._window.limited(wait)
+                else:
+                    attempt += 1
+                    await self._spending.pause(wait)
+                await place.take()
+            except CallInDoubt as error:
+                self._store.note(step.fingerprint, str(error), "unknown")
+                early = await self._results.early(nonce)
+                if early is None:
+                    raise
+                answer = self._succeeded(step, early)
+                self._paid(step, cost, answer)
+                return answer, nonce
+            except CallFailed as error:
+                self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
+                raise
+            except ServiceError as error:
+                self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
+                raise
+            else:
+                self._paid(step, cost, answer)
+                self._window.succeeded()
+                return answer, nonce
+
+    async def _answer(self, send: Send, nonce: str | None) -> Accepted:
+        """The answer to the request, or the callback that comes before it."""
+        address = self._results.address(nonce)
+        if nonce is None or address is None:
+            return await send(None)
+        arrived = self._results.expect(nonce)
+        post = asyncio.create_task(send(address))
+        both: list[asyncio.Future[Any]] = [post, arrived]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            return await post if post.done() else self._fine(arrived.result())
+        finally:
+            post.cancel()
+
+    @staticmethod
+    def _fine(outcome: Outcome) -> Answered | VoiceInfo:
+        if isinstance(outcome, TaskFailed):
+            raise CallFailed(outcome.message, trace_id=outcome.trace_id or "")
+        return outcome
+
+    def _succeeded(self, step: ClipStep | VoiceStep, outcome: Outcome) -> Answered | VoiceInfo:
+        try:
+            return self._fine(outcome)
+        except CallFailed as error:
+            self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
+            raise
+
+    def resolved(self, step: ClipStep | VoiceStep, cost: Cost, outcome: Outcome) -> Answered | VoiceInfo:
+        """A call in doubt whose callback came after all: it was paid for once. Raises CallFailed."""
+        answer = self._succeeded(step, outcome)
+        self._paid(step, cost, answer)
+        return answer
+
+    def again(self, step: ClipStep | VoiceStep, cost: Cost, error: str, trace_id: str = "") -> None:
+        """A call that may have been charged is made again: said, and kept in the record of money."""
+        usd = None if cost.unpriced else cost.usd
+        self._store.receipt(receipt_of(step, "in doubt", cost))
+        self._context.reporter.tell(DoubtRetried(address=step.address, error=error, usd=usd, trace_id=trace_id))
+
+    def _paid(self, step: ClipStep | VoiceStep, cost: Cost, answer: Accepted) -> None:
+        receipt = receipt_of(step, "voice" if isinstance(step, VoiceStep) else "clip", cost, answer)
+        changes = {"task_id": answer.task_id, "trace_id": answer.trace_id, "charged": "yes", "error": None}
+        match answer:
+            case Submitted():
+                self._store.move(step.fingerprint, "submitted", receipt=receipt, **changes)
+            case Answered(url=url):
+                self._store.move(step.fingerprint, "answered", receipt=receipt, url=url, **changes)
+            case VoiceInfo(id=voice_id):
+                self._store.move(step.fingerprint, "created", receipt=receipt, voice_id=voice_id, **changes)
+        self._spending.paid(cost)
+        self._context.reporter.tell(CallSubmitted(address=step.address, bytes=cost.bytes, usd=receipt.usd))
+
+
+def receipt_of(
+    step: ClipStep | VoiceStep, kind: str, cost: Cost | None, answer: Submitted | Answered | VoiceInfo | None = None
+) -> Receipt:
+    """The receipt of a call; `cost` None is one whose price was paid at a time unknown."""
+    clip = isinstance(step, ClipStep)
+    return Receipt(
+        fingerprint=step.fingerprint,
+        address=step.address,
+        kind=kind,
+        realm=str(step.record["realm"]),
+        voice=", ".join(speaker.name for speaker in step.speakers) if isinstance(step, ClipStep) else step.name,
+        model=step.model if isinstance(step, ClipStep) else "",
+        task_id=answer.task_id if answer else None,
+        trace_id=answer.trace_id if answer else None,
+        url=answer.url if isinstance(answer, Answered) else None,
+        bytes=cost.bytes if cost and clip else 0,
+        usd=None if cost is None or cost.unpriced else cost.usd,
+    )

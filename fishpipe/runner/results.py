@@ -1,0 +1,86 @@
+"""Where the answers of calls come from: callbacks where the service sends them, else the poller."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import TransientError
+
+if TYPE_CHECKING:
+    from fishpipe.ports import Callbacks, Clock, Outcome, RunLimits
+    from fishpipe.runner.poller import Poller
+
+
+@dataclass(slots=True)
+class _Expected:
+    """An answer that may come; `task_id` once it is known."""
+
+    arrived: asyncio.Future[Outcome]
+    task_id: str | None = None
+
+
+class Results:
+    """Waits for answers. Late, repeated, reordered and unknown callbacks are normal: the first that fits counts."""
+
+    def __init__(self, poller: Poller, clock: Clock, limits: RunLimits, callbacks: Callbacks | None) -> None:
+        self._poller, self._clock, self._limits = poller, clock, limits
+        self._callbacks = callbacks
+        self._nonces: dict[str, _Expected] = {}
+        self._tasks: dict[str, _Expected] = {}
+
+    def listen(self) -> None:
+        """Take callbacks from now on."""
+        if self._callbacks is not None:
+            self._callbacks.listen(self.deliver)
+
+    def address(self, nonce: str | None) -> str | None:
+        """Where the service is to send an answer, if it is to."""
+        return self._callbacks.address(nonce) if self._callbacks is not None and nonce else None
+
+    def expect(self, nonce: str) -> asyncio.Future[Outcome]:
+        """What the callback of a call brings."""
+        if nonce not in self._nonces:
+            self._nonces[nonce] = _Expected(asyncio.get_running_loop().create_future())
+        return self._nonces[nonce].arrived
+
+    def deliver(self, nonce: str, task_id: str | None, outcome: Outcome) -> None:
+        """A callback came: matched by its nonce, else by its task; one that names another task is not ours."""
+        expected = self._nonces.get(nonce) or self._tasks.get(task_id or "")
+        if expected is None or expected.arrived.done():
+            return
+        if expected.task_id is None or task_id is None or expected.task_id == task_id:
+            expected.arrived.set_result(outcome)
+
+    async def early(self, nonce: str | None, waited: float = 0.0) -> Outcome | None:
+        """The callback of a call in doubt, if it comes in time; `waited` seconds have passed already."""
+        if self._callbacks is None or nonce is None:
+            return None
+        arrived = self.expect(nonce)
+        # One may lie in the mail of a receiver that has only just opened: it is given a moment at least.
+        await asyncio.wait([arrived], timeout=max(1.0, self._limits.callback_timeout - max(0.0, waited)))
+        return arrived.result() if arrived.done() else None
+
+    async def of(self, task_id: str, since: float, nonce: str | None) -> Outcome:
+        """What became of a task that was asked for at `since` (Unix seconds).
+
+        A callback that does not come is stood in for by polling. Raises ServiceError; TransientError where it
+        is still not known when the call's deadline has passed.
+        """
+        if self._callbacks is None or nonce is None:
+            return await self._poller.result(task_id, since)
+        arrived = self.expect(nonce)
+        self._nonces[nonce].task_id = task_id
+        self._tasks[task_id] = self._nonces[nonce]
+        await asyncio.wait([arrived], timeout=min(self._limits.callback_timeout, self._limits.call_deadline))
+        if arrived.done():
+            return arrived.result()
+        if self._limits.callback_timeout >= self._limits.call_deadline:
+            raise TransientError("no callback came in time; the task is kept and asked for by the next build")
+        polled = asyncio.ensure_future(self._poller.result(task_id, since))
+        try:
+            await asyncio.wait([arrived, polled], return_when=asyncio.FIRST_COMPLETED)
+            return arrived.result() if arrived.done() else await polled
+        finally:
+            polled.cancel()

@@ -1,0 +1,79 @@
+"""The outputs of a run, one after the other, of the clips that are here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import FishpipeError, Interrupted
+from fishpipe.events import OutputStarted, OutputWritten
+from fishpipe.plan import output_channels, recipe
+from fishpipe.ports import ClipFile
+
+if TYPE_CHECKING:
+    from fishpipe.graph.fingerprints import Fingerprint
+    from fishpipe.graph.steps import Graph, OutputStep
+    from fishpipe.plan import Stitch
+    from fishpipe.ports import RunContext
+    from fishpipe.runner.tally import Tally
+
+
+class Stitching:
+    """Makes outputs whose clips are all here; a `partial` run says nothing of the others."""
+
+    def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool) -> None:
+        self._graph, self._context, self._tally, self._partial = graph, context, tally, partial
+
+    async def make(self, stitches: tuple[Stitch, ...]) -> None:
+        """Write them; what cannot be made is told."""
+        clips = self._clip_files()
+        snapshot = replace(self._context.snapshot, clips={key: file.digest for key, file in clips.items()})
+        for stitch in stitches:
+            if self._tally.interrupted:
+                return
+            identity = recipe(stitch.step, snapshot)
+            if identity is None:
+                self._say_missing(stitch.step, set(clips))
+            elif not self._tally.code or self._tally.keep_going:
+                channels = output_channels(stitch.step, snapshot)
+                await self._one(stitch.step, channels, clips, identity)
+
+    async def _one(self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str) -> None:
+        self._context.reporter.tell(OutputStarted(path=step.output.shown))
+        try:
+            written = await asyncio.to_thread(self._stitch, step, channels, clips, identity)
+        except Interrupted:
+            return
+        except FishpipeError as error:
+            self._tally.unmade(step, str(error), failed=True)
+        else:
+            self._tally.outputs.append(written)
+            self._context.reporter.tell(written)
+
+    def _stitch(
+        self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str
+    ) -> OutputWritten:
+        row = self._context.assembler.assemble(step, channels, clips, identity)
+        self._context.store.stitched(step.output.path, row)
+        segments = sum(1 for item in step.items if item.clip is not None)
+        return OutputWritten(path=step.output.shown, seconds=row.length / row.rate, segments=segments)
+
+    def _say_missing(self, step: OutputStep, here: set[Fingerprint]) -> None:
+        """An output whose clips are not all there: said, unless it is clear why."""
+        if not (self._tally.code or self._partial):
+            missing = len({item.clip for item in step.items if item.clip and item.clip not in here})
+            self._tally.unmade(step, f"not made: {missing} of its clips are missing", failed=False)
+
+    def _clip_files(self) -> dict[Fingerprint, ClipFile]:
+        files = {}
+        for key, step in self._graph.clips.items():
+            digest = self._context.snapshot.clips.get(key)
+            if digest is None:
+                row = self._context.store.row(key)
+                digest = row.digest if row is not None and row.state == "stored" else None
+            if digest is not None:
+                path = self._context.store.clip(key, digest, step.format)
+                if path.exists():
+                    files[key] = ClipFile(path=path, digest=digest, format=step.format, sample_rate=step.sample_rate)
+        return files
