@@ -294,6 +294,10 @@ class Sandbox:
             return None
         if task["response"] is None:
             self._make(task_id, base)
+        elif self.switches.renew_links and self.now() - task["finished"] > self.switches.link_ttl:
+            link = uuid.uuid4().hex
+            self.state.relink(task_id, json.loads(task["response"].replace(task["link"], link)), link)
+            task = self.state.task(task_id) or task
         response = json.loads(task["response"]) if task["response"] else None
         request = json.loads(task["request"])
         elapsed = round(task["finished"] - task["created"], 3) if task["finished"] else None

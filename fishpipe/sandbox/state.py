@@ -82,6 +82,12 @@ class State:
                 (json.dumps(response), self._now(), task_id),
             )
 
+    def relink(self, task_id: str, response: dict[str, Any], link: str) -> None:
+        """A task's audio is behind another link from now on."""
+        with self._lock:
+            query = "UPDATE tasks SET link = ?, response = ?, finished = ? WHERE id = ?"
+            self._db.execute(query, (link, json.dumps(response), self._now(), task_id))
+
     def by_link(self, link: str) -> sqlite3.Row | None:
         """The task whose audio a link names."""
         with self._lock:

@@ -18,7 +18,10 @@ UNBILLED: Final = ("500", "503", "429")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """Times in seconds; `rate_limit` in calls at once; the rates are shares of requests and callbacks, by `seed`."""
+    """Times in seconds; `rate_limit` in calls at once; the rates are shares of requests and callbacks, by `seed`.
+
+    `renew_links` gives a task that is asked for after its link has died another one.
+    """
 
     latency: float = 0.0
     rate_limit: int | None = None
@@ -29,6 +32,7 @@ class Switches:
     seed: int = 0
     training_time: float = 0.0
     link_ttl: float = 3600.0
+    renew_links: bool = False
     strict_ids: bool = False
     token: str | None = None
     failing_samples: str | None = None
