@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.errors import BudgetError
-from fishpipe.graph.fingerprints import Fingerprint, fingerprint
+from fishpipe.graph.fingerprints import Fingerprint, description, fingerprint
 from fishpipe.history import earlier_lines
 
 if TYPE_CHECKING:
@@ -106,6 +106,14 @@ class Stitch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Differing:
+    """A voice that the service keeps with other `fields` than the manifest says: not heard, and nothing is done."""
+
+    step: VoiceStep
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that a build would do; empty where all is up to date."""
 
@@ -116,6 +124,7 @@ class Plan:
     stitches: tuple[Stitch, ...] = ()
     reused: int = 0
     fresh: tuple[OutputStep, ...] = ()
+    differing: tuple[Differing, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -237,6 +246,7 @@ class _Planner:
             stitches=stitches,
             fresh=fresh,
             reused=reused,
+            differing=tuple(self._differing()),
         )
 
     def _clips(self) -> Iterator[Speak]:
@@ -269,6 +279,16 @@ class _Planner:
             else:
                 reason = self._again(row) if row else Reason(code="new")
                 yield CreateVoice(step=step, reason=reason, cost=self._voice_cost())
+
+    def _differing(self) -> Iterator[Differing]:
+        for key, step in self.graph.voices.items():
+            row = self.snapshot.calls.get(key)
+            if row is None or row.state not in ("created", "trained") or not row.described:
+                continue
+            wanted = description(step.voice)
+            names = sorted(name for name in {*wanted, *row.described} if wanted.get(name) != row.described.get(name))
+            if names:
+                yield Differing(step=step, fields=tuple(names))
 
     @staticmethod
     def _collectable(row: CallRow) -> bool:

@@ -222,20 +222,20 @@ class Project:
 
     def voice_names(self) -> dict[str, str]:
         """The manifest's names of the voices that have an id, by id."""
-        with self.session(tuple(self.manifest.scripts)) as session:
+        with self.session() as session:
             calls, graph = session.snapshot.calls, session.graph
-            rows = [(step.name, calls.get(key)) for key, step in graph.voices.items()]
+            rows = [(name, calls.get(key)) for name, key in graph.created.items()]
         created = {row.voice_id: name for name, row in rows if row is not None and row.voice_id}
         return created | {voice_id: voice.name for voice_id, voice in graph.existing.items()}
 
     def forget_voice(self, name: str) -> str:
         """Forget what became of a declared voice; what was forgotten, "" where nothing was known."""
-        with self.hold(), self.session(tuple(self.manifest.scripts), writing=True) as session:
+        with self.hold(), self.session(writing=True) as session:
             ledger = session.store.ledger
-            for key, step in session.graph.voices.items():
-                if step.name == name:
-                    row = ledger.row(key)
-                    return f"{row.voice_id or row.state} forgotten" if row and ledger.forget(key) else ""
+            key = session.graph.created.get(name)
+            if key is not None:
+                row = ledger.row(key)
+                return f"{row.voice_id or row.state} forgotten" if row and ledger.forget(key) else ""
             for voice_id, voice in session.graph.existing.items():
                 if voice.name == name and voice_id in session.snapshot.checked:
                     ledger.unchecked(voice_id)
@@ -277,7 +277,8 @@ class Project:
         provider = self.manifest.provider
         digests = {path: info.digest for path, info in session.snapshot.assets.items()}
         async with AsyncExitStack() as stack:
-            speech = FishClient(base_url, token, provider.delivery, self.clock.now, provider.call_deadline)
+            callbacks, secret = await self._callbacks(session, stack, token)
+            speech = FishClient(base_url, token, provider.delivery, self.clock.now, provider.call_deadline, secret)
             stack.push_async_callback(speech.aclose)
             downloads = HttpDownloads(base_url, provider.stall_timeout)
             stack.push_async_callback(downloads.aclose)
@@ -290,7 +291,7 @@ class Project:
                 reporter=reporter,
                 clock=self.clock,
                 snapshot=session.snapshot,
-                callbacks=await self._callbacks(session, stack),
+                callbacks=callbacks,
                 limits=self._limits(base_url),
             )
             run = Run(session.plan, session.graph, context, options)
@@ -306,11 +307,13 @@ class Project:
             raise run.tally.crash
         return done
 
-    async def _callbacks(self, session: Session, stack: AsyncExitStack) -> Callbacks | None:
-        """The receiver of callbacks, listening, where answers come that way."""
+    async def _callbacks(
+        self, session: Session, stack: AsyncExitStack, token: str | None
+    ) -> tuple[Callbacks | None, list[str]]:
+        """The receiver of callbacks, listening, where answers come that way; and its secret."""
         provider = self.manifest.provider
         if provider.delivery != "callback" or not (session.plan.paid or session.plan.collect):
-            return None
+            return None, []
         try:
             from fishpipe.fish.callbacks import Receiver
         except ImportError as error:
@@ -318,9 +321,10 @@ class Project:
             raise FishpipeError(message) from error
         # The sandbox is on this machine: it needs no public address.
         public = f"http://{provider.callback_listen}" if self.provider == "sandbox" else provider.callback_url or ""
-        receiver = Receiver(public, session.store.ledger.secret("callback"))
+        secret = session.store.ledger.secret("callback")
+        receiver = Receiver(public, secret, token)
         await stack.enter_async_context(receiver.running(provider.callback_listen))
-        return receiver
+        return receiver, [secret]
 
     def _limits(self, base_url: str) -> RunLimits:
         provider = self.manifest.provider

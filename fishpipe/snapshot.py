@@ -31,7 +31,10 @@ Charged = Literal["no", "yes", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRow:
-    """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path."""
+    """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path.
+
+    `described` is what the service was told of a voice that is not heard.
+    """
 
     fingerprint: Fingerprint
     kind: Literal["clip", "voice"]
@@ -42,6 +45,8 @@ class CallRow:
     url: str | None = None
     voice_id: str | None = None
     nonce: str | None = None
+    consent: str | None = None
+    described: Mapping[str, Any] = field(default_factory=dict)
     digest: Digest | None = None
     charged: Charged = "no"
     error: str | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fishpipe.cli.common import Arguments, Seconds, again, common, err, is_terminal, open_project, options, out
+from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import Declined
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     click.option("-k", "--keep-going", is_flag=True, help="After a failure, finish what does not depend on it."),
     click.option("-B", "--force", is_flag=True, help="Stitch all outputs again; calls nothing."),
     click.option("--collect", is_flag=True, help="Fetch what is paid for; pay for nothing."),
-    click.option("--budget", type=click.FloatRange(min=0), envvar="FISHPIPE_BUDGET", help="USD this build may spend."),
+    click.option("--budget", type=Usd(min=0), envvar="FISHPIPE_BUDGET", help="USD this build may spend."),
     click.option(
         "--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", envvar="FISHPIPE_IN_DOUBT",
         help="Calls that may have been charged: ask, pay again, or leave.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ PRICES = "FISHPIPE_PRICES"
 # Tokens that were read: what an internal error's log must not hold.
 SECRETS: set[str] = set()
 _HIGHEST_PRICE = 1e6
+_PRICED = ("speech", "voice", "s1", "s2-pro", "s2.1-pro", "fish-tts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class Arguments:
     json: bool
     quiet: bool
     verbose: bool
+
+
+class Usd(click.FloatRange):
+    """An amount of money: a number that is one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """`2.50` → 2.5."""
+        amount = float(super().convert(value, param, ctx))
+        if not math.isfinite(amount):
+            self.fail(f"{value!r} is no amount", param, ctx)
+        return amount
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -69,9 +82,7 @@ def common(verb: Callable[..., int]) -> click.Command:
         if color != "auto":
             os.environ["FORCE_COLOR" if color == "always" else "NO_COLOR"] = "1"
         manifest, targets = split_names(names)
-        arguments = Arguments(
-            manifest, targets, _variables(var), provider, allow_outside, strict, json_, quiet, verbose
-        )
+        arguments = Arguments(manifest, targets, variables(var), provider, allow_outside, strict, json_, quiet, verbose)
         return verb(arguments, **own)
 
     call.__doc__ = verb.__doc__
@@ -130,12 +141,12 @@ def again(verb: str, manifest: Path) -> str:
     return f"fishpipe {verb}" if found else f"fishpipe {verb} {shlex.quote(str(manifest))}"
 
 
-def open_project(arguments: Arguments, **more: Any) -> Project:  # noqa: ANN401
-    """The project. Raises ManifestError."""
+def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Project:  # noqa: ANN401
+    """The project; its warnings are told, unless nothing is to be said. Raises ManifestError."""
     from fishpipe.project import Project
 
     project = Project.open(arguments.manifest, choices(arguments, **more))
-    if not arguments.quiet:
+    if warn and not arguments.quiet:
         for warning in project.manifest.warnings:
             err(f"{warning.span}: warning: {warning.message}{warning.hint and '; ' + warning.hint}")
     return project
@@ -181,14 +192,15 @@ def enter(directory: Path) -> None:
         raise UsageError(f"-C {directory}: {error.strerror}") from error
 
 
-def _variables(pairs: Sequence[str]) -> dict[str, str]:
-    variables = {}
+def variables(pairs: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE pairs. Raises UsageError."""
+    found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise UsageError(f"--var {pair}: expected NAME=VALUE")
-        variables[name] = value
-    return variables
+        found[name] = value
+    return found
 
 
 def dotenv(path: Path) -> dict[str, str]:
@@ -212,8 +224,9 @@ def _prices(text: str) -> dict[str, float | None]:
             prices[name] = None if value == "unknown" else float(value)
         except ValueError:
             prices[name] = -1.0
-        if not name or not 0 <= (prices[name] or 0.0) <= _HIGHEST_PRICE:
-            raise UsageError(f"{PRICES}: {pair}: expected NAME=USD, such as speech=15,voice=0.5,s1=12")
+        if name not in _PRICED or not 0 <= (prices[name] or 0.0) <= _HIGHEST_PRICE:
+            known = ", ".join(_PRICED)
+            raise UsageError(f"{PRICES}: {pair}: expected NAME=USD, such as speech=15,s1=12; names: {known}")
     return prices
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -31,7 +30,7 @@ def validate(arguments: Arguments, style: str) -> int:
     """
     style = "json" if arguments.json else style
     try:
-        manifest = open_project(arguments).manifest
+        manifest = open_project(arguments, warn=style == "text").manifest
     except ManifestError as error:
         from fishpipe.report.problems import problems_github, problems_json, problems_text
 
@@ -42,8 +41,12 @@ def validate(arguments: Arguments, style: str) -> int:
         return error.exit_code
     _confirm(manifest)
     segments = sum(len(script.segments) for script in manifest.scripts.values())
-    if style == "json":
-        out(json.dumps([]))
+    if style != "text":
+        from fishpipe.report.problems import problems_github, problems_json
+
+        told = (problems_json if style == "json" else problems_github)((), manifest.warnings)
+        if told:
+            out(told)
     elif not arguments.quiet:
         from fishpipe.report.prose import count
 

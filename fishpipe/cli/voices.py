@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,15 @@ from fishpipe.cli.common import (
     out,
     setting,
     split_names,
+    variables,
 )
-from fishpipe.errors import Declined, UsageError, did_you_mean
+from fishpipe.errors import CallRefused, Declined, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fishpipe.catalog import Catalog
+    from fishpipe.manifest.model import ProviderName
     from fishpipe.project import Project
 
 
@@ -53,9 +56,49 @@ def command() -> None:
 
 def _options(own: Callable[..., int]) -> Callable[..., int]:
     """The options of every subcommand."""
-    own = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(own)
-    own = click.option("-C", "directory", type=click.Path(path_type=Path), help="Work in this folder.")(own)
-    return click.option("-f", "--manifest", help="The manifest, where it is not found from here.")(own)
+    for option in (
+        click.option("-f", "--manifest", type=click.Path(path_type=Path), help="The manifest, or its folder."),
+        click.option("--var", multiple=True, metavar="NAME=VALUE", help="Set a variable of the manifest."),
+        click.option("--provider", type=click.Choice(["acedata", "sandbox"]), envvar="FISHPIPE_PROVIDER", help="Whom."),
+        click.option("-C", "directory", type=click.Path(path_type=Path), help="Work in this folder."),
+        click.option("--allow-outside", is_flag=True, help="Allow paths outside of the project."),
+        click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
+    ):
+        own = option(own)
+
+    @functools.wraps(own)
+    def call(
+        manifest: Path | None, var: tuple[str, ...], provider: ProviderName | None, directory: Path | None,
+        allow_outside: bool, quiet: bool, **more: Any,  # noqa: ANN401
+    ) -> int:  # fmt: skip
+        if directory is not None:
+            enter(directory)
+        path = _manifest(manifest)
+        if path is None:
+            return own(project=None, **more)
+        arguments = Arguments(
+            manifest=path, targets=(), variables=variables(var), provider=provider, allow_outside=allow_outside,
+            strict=False, json=False, quiet=quiet, verbose=False,
+        )  # fmt: skip
+        return own(project=open_project(arguments), **more)
+
+    return call
+
+
+def _manifest(named: Path | None) -> Path | None:
+    """The manifest that is named, or found from here; without any, the account can be asked all the same."""
+    from fishpipe.manifest.load import DEFAULT_NAME
+
+    if named is not None:
+        path = named / DEFAULT_NAME if named.is_dir() else named
+        if not path.is_file():
+            raise UsageError(f"there is no manifest {path}")
+        return path
+    try:
+        return split_names(())[0]
+    except UsageError:
+        return None
 
 
 def _paged(own: Callable[..., int]) -> Callable[..., int]:
@@ -64,18 +107,6 @@ def _paged(own: Callable[..., int]) -> Callable[..., int]:
     return click.option("--size", type=click.IntRange(1, 100), default=20, show_default=True, help="Voices a page.")(
         own
     )
-
-
-def _project(manifest: str | None, directory: Path | None) -> Project | None:
-    """The project, if there is one; without any, the account can be asked all the same."""
-    if directory is not None:
-        enter(directory)
-    try:
-        path, _ = split_names((manifest,) if manifest else ())
-    except UsageError:
-        return None
-    arguments = Arguments(path, (), {}, None, False, False, False, True, False)
-    return open_project(arguments)
 
 
 @contextmanager
@@ -97,35 +128,32 @@ def _catalog(project: Project | None) -> Iterator[Catalog]:
 @command.command("list")
 @_options
 @_paged
-def list_(manifest: str | None, directory: Path | None, as_json: bool, tag: str, page: int, size: int) -> int:
+def list_(project: Project | None, as_json: bool, tag: str, page: int, size: int) -> int:
     r"""List your own voices at the service, newest first, with the names that the manifest has for them.
 
     \b
       fishpipe voices list
     """
-    return _show_page(manifest, directory, own=True, title="", tag=tag, page=page, size=size, as_json=as_json)
+    return _show_page(project, own=True, title="", tag=tag, page=page, size=size, as_json=as_json)
 
 
 @command.command("search")
 @click.argument("words", nargs=-1)
 @_options
 @_paged
-def search(
-    words: tuple[str, ...], manifest: str | None, directory: Path | None, as_json: bool, tag: str, page: int, size: int
-) -> int:
+def search(words: tuple[str, ...], project: Project | None, as_json: bool, tag: str, page: int, size: int) -> int:
     r"""Search all voices of the service by title.
 
     \b
       fishpipe voices search calm narrator --tag english
     """
     title = " ".join(words)
-    return _show_page(manifest, directory, own=False, title=title, tag=tag, page=page, size=size, as_json=as_json)
+    return _show_page(project, own=False, title=title, tag=tag, page=page, size=size, as_json=as_json)
 
 
-def _show_page(manifest: str | None, directory: Path | None, *, as_json: bool, **query: Any) -> int:  # noqa: ANN401
+def _show_page(project: Project | None, *, as_json: bool, **query: Any) -> int:  # noqa: ANN401
     from fishpipe.report.voices import page_text, voice_data
 
-    project = _project(manifest, directory)
     with _catalog(project) as catalog:
         total, voices = catalog.page(**query)
     names = _names(project)
@@ -140,7 +168,7 @@ def _show_page(manifest: str | None, directory: Path | None, *, as_json: bool, *
 @command.command("show")
 @click.argument("name")
 @_options
-def show(name: str, manifest: str | None, directory: Path | None, as_json: bool) -> int:
+def show(name: str, project: Project | None, as_json: bool) -> int:
     r"""Show one voice: by its name in the manifest, or by its id.
 
     \b
@@ -148,13 +176,16 @@ def show(name: str, manifest: str | None, directory: Path | None, as_json: bool)
     """
     from fishpipe.report.voices import voice_data, voice_text
 
-    project = _project(manifest, directory)
     ids = {known: voice_id for voice_id, known in _names(project).items()}
     if project is not None and name in project.manifest.voices and name not in ids:
         err(f"voice {name} is not created yet, or is made of references: it is not at the service")
         return 1
     with _catalog(project) as catalog:
-        voice = catalog.voice(ids.get(name, name))
+        try:
+            voice = catalog.voice(ids.get(name, name))
+        except CallRefused as error:
+            error.message = f'no voice "{name}" at the service: {error.message}. Search: fishpipe voices search WORDS'
+            raise
     data = voice_data(voice, _names(project).get(voice.id))
     out(json.dumps(data, ensure_ascii=False, indent=2) if as_json else voice_text(data))
     return 0
@@ -164,7 +195,7 @@ def show(name: str, manifest: str | None, directory: Path | None, as_json: bool)
 @click.argument("name")
 @_options
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def forget(name: str, manifest: str | None, directory: Path | None, as_json: bool, yes: bool) -> int:
+def forget(name: str, project: Project | None, as_json: bool, yes: bool) -> int:
     r"""Forget what became of a voice: one from a sample is created (and charged) again when it is next needed.
 
     It stays at the service, and what was spoken with it stays here. A voice by id is only looked up again.
@@ -172,7 +203,6 @@ def forget(name: str, manifest: str | None, directory: Path | None, as_json: boo
     \b
       fishpipe voices forget narrator
     """
-    project = _project(manifest, directory)
     if project is None:
         raise UsageError("forget needs a manifest")
     if name not in project.manifest.voices:

@@ -22,7 +22,8 @@ from starlette.routing import Route
 
 from fishpipe.errors import StoreError, UsageError
 from fishpipe.fish.answers import read_outcome
-from fishpipe.fish.faults import scrubbed
+from fishpipe.fish.faults import masked, scrubbed
+from fishpipe.fish.patience import Impatient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,10 +38,14 @@ _SLOWEST: Final = 10.0
 
 
 class Receiver:
-    """The runner's Callbacks port. `public` is the address from outside, `secret` a word that nobody guesses."""
+    """The runner's Callbacks port. `public` is the address from outside, `secret` a word that nobody guesses.
 
-    def __init__(self, public: str, secret: str) -> None:
+    `token` is masked in what comes.
+    """
+
+    def __init__(self, public: str, secret: str, token: str | None) -> None:
         self._public, self._secret = public.rstrip("/"), secret
+        self._masked = [word for word in (secret, token) if word]
         self._deliver: Callable[[str, str | None, Outcome], None] | None = None
         self._early: list[tuple[str, str | None, Outcome]] = []
 
@@ -62,9 +67,10 @@ class Receiver:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         config = uvicorn.Config(
             self.app(), log_config=None, access_log=False, lifespan="off", http="h11", ws="none",
-            timeout_keep_alive=5, timeout_graceful_shutdown=1, limit_concurrency=1000,
-            h11_max_incomplete_event_size=1 << 14,
+            timeout_keep_alive=5, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=1 << 14,
         )  # fmt: skip
+        config.load()
+        config.http_protocol_class = Impatient
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -87,7 +93,7 @@ class Receiver:
         if body is None:
             return JSONResponse({"ok": False}, 413)
         try:
-            data = scrubbed(json.loads(body))
+            data = masked(scrubbed(json.loads(body)), self._masked)
         except (ValueError, RecursionError):
             return JSONResponse({"ok": False}, 400)
         return JSONResponse({"ok": self._taken(nonce, data)})

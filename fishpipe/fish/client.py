@@ -16,7 +16,7 @@ import httpx
 
 from fishpipe.errors import AuthError, CallInDoubt, CallRefused, ServiceError, TransientError
 from fishpipe.fish.answers import read_created_voice, read_speech, read_task, read_voice
-from fishpipe.fish.faults import fault, parse_object, quote
+from fishpipe.fish.faults import fault, masked, parse_object, quote
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.ports import Answered, Running, Submitted, TaskState, VoiceInfo
 
@@ -41,7 +41,8 @@ _NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeou
 class FishClient:
     """One connection pool; close it with `aclose`. `token` may be None where nothing is paid.
 
-    `deadline` is how many seconds a paid call may be held open, `now` gives Unix seconds.
+    `deadline` is how many seconds a paid call may be held open, `now` gives Unix seconds; `secrets` are masked in
+    answers as the token is.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class FishClient:
         delivery: Delivery,
         now: Callable[[], float],
         deadline: float = 1800.0,
+        secrets: Sequence[str] = (),
     ) -> None:
         self._token = token
+        self._secrets = [*filter(None, [token]), *secrets]
         self._delivery = delivery
         self._now = now
         self._deadline = deadline
@@ -198,10 +201,11 @@ class FishClient:
     def _cleaned(self, response: httpx.Response) -> httpx.Response:
         """The answer without the token, should the service echo it, also where JSON spells it in another way."""
         content = response.content
-        if not self._token:
+        if not self._secrets:
             return response
-        for secret in {self._token, url_quote(self._token, safe="")}:
-            content = content.replace(secret.encode(), b"***")
+        for secret in self._secrets:
+            for spelling in {secret, url_quote(secret, safe="")}:
+                content = content.replace(spelling.encode(), b"***")
         if b"\\" in content:
             with contextlib.suppress(ValueError, RecursionError):
                 content = self._masked(json.dumps(json.loads(content), ensure_ascii=False)).encode("utf-8", "replace")
@@ -210,7 +214,7 @@ class FishClient:
         return httpx.Response(response.status_code, headers=headers, content=content)
 
     def _masked(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
+        return str(masked(text, self._secrets))
 
 
 def creation(step: VoiceStep) -> tuple[str, dict[str, Any]]:

@@ -26,7 +26,7 @@ MAX_SAMPLE: Final = 256 << 20
 # A transfer that brings less than this within the stall time-out stands still.
 _PROGRESS: Final = 1 << 12
 _DEAD: Final = {401, 403, 404, 410}
-_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,41 +94,34 @@ class HttpDownloads:
         return link.copy_with(scheme=self._base.scheme, host=self._base.host, port=self._base.port)
 
     async def _fetch(self, link: httpx.URL, part: Path) -> int:
-        start, headers = self._resume(link, part)
+        known, start = self._resume(link, part)
+        headers = {"range": f"bytes={start}-", "if-range": known.validator} if known else {}
         async with self._opened(link, headers) as response:
             kind = response.headers.get("content-type", "")
             if kind.startswith(("text/html", "application/json")):
                 raise TransientError(f"{kind.partition(';')[0]} came instead of audio", status=response.status_code)
-            start = self._goes_on(response, start)
+            if response.status_code == 206 and not _is_rest(response, start, known):
+                raise TransientError("the host sent another piece than was asked for", status=206)
+            start = start if response.status_code == 206 else 0
             self._expect(link, part, response, start)
             size = await self._write(response, part, start)
-        self._broken.pop(part, None)
+        whole = self._broken.pop(part, None)
+        if whole is not None and size != whole.total:
+            raise TransientError(f"the audio is of {size} bytes, and {whole.total} were promised")
         return size
 
-    def _resume(self, link: httpx.URL, part: Path) -> tuple[int, dict[str, str]]:
-        """Where to go on from, and how to ask for it."""
-        known = self._broken.get(part)
+    def _resume(self, link: httpx.URL, part: Path) -> tuple[_Broken | None, int]:
+        """What the part was to be, and where to go on from; tried once: the next attempt begins anew."""
+        known = self._broken.pop(part, None)
         size = part.stat().st_size if known is not None and part.exists() else 0
         if known is None or known.url != str(link) or not 0 < size < known.total:
-            return 0, {}
-        return size, {"range": f"bytes={size}-", "if-range": known.validator}
-
-    @staticmethod
-    def _goes_on(response: httpx.Response, start: int) -> int:
-        """Where the answer begins. Raises TransientError where it is another piece than was asked for."""
-        if response.status_code != 206:
-            return 0
-        found = _RANGE.fullmatch(response.headers.get("content-range", ""))
-        if found is None or int(found[1]) != start:
-            raise TransientError("the host sent another piece than was asked for", status=206)
-        return start
+            return None, 0
+        return known, size
 
     def _expect(self, link: httpx.URL, part: Path, response: httpx.Response, start: int) -> None:
         """Remember what a whole part will be, should the transfer break."""
-        self._broken.pop(part, None)
-        length = response.headers.get("content-length", "")
-        validator = response.headers.get("etag") or response.headers.get("last-modified") or ""
-        if length.isdigit() and validator and not validator.startswith("W/"):
+        length, validator = response.headers.get("content-length", ""), _validator(response)
+        if length.isdigit() and validator:
             self._broken[part] = _Broken(str(link), start + int(length), validator)
 
     @asynccontextmanager
@@ -137,31 +130,33 @@ class HttpDownloads:
         hops = 0
         try:
             while True:
-                async with self._http.stream("GET", link, headers=headers) as response:
+                opened = self._http.stream("GET", link, headers=headers)
+                async with asyncio.timeout(self._stall) as opening, opened as response:
+                    opening.reschedule(None)
                     target = self._links.redirected(response, hops)
                     if target is None:
                         _check_status(response)
                         yield response
                         return
                 link, hops = target, hops + 1
-        except TimeoutError as error:
+        except (TimeoutError, httpx.TimeoutException) as error:
             raise TransientError(f"the download stood still for {self._stall:g} s") from error
-        except httpx.TimeoutException as error:
-            raise TransientError(f"the download stood still for {self._stall:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ExceptionGroup, ValueError) as error:
             raise TransientError(f"the download broke: {str(error) or type(error).__name__}") from error
 
     async def _steady(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The chunks of an answer. Raises TimeoutError where they come at a trickle."""
         loop = asyncio.get_running_loop()
         got, mark, by = 0, 0, loop.time() + self._stall
-        async for chunk in response.aiter_bytes():
+        chunks = response.aiter_bytes()
+        while True:
+            async with asyncio.timeout_at(by):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             got += len(chunk)
-            now = loop.time()
             if got - mark >= _PROGRESS:
-                mark, by = got, now + self._stall
-            elif now > by:
-                raise TimeoutError
+                mark, by = got, loop.time() + self._stall
             yield chunk
 
     async def _write(self, response: httpx.Response, part: Path, start: int) -> int:
@@ -184,6 +179,21 @@ class HttpDownloads:
         if size == 0:
             raise TransientError("the audio is empty")
         return size
+
+
+def _validator(response: httpx.Response) -> str:
+    """What tells one version of a file from another, if it is strong enough to go on by (RFC 9110, 13.1.5)."""
+    validator: str = response.headers.get("etag") or response.headers.get("last-modified") or ""
+    return "" if validator.startswith("W/") else validator
+
+
+def _is_rest(response: httpx.Response, start: int, known: _Broken | None) -> bool:
+    """Whether a 206 is all of the rest that was asked for, of the same file."""
+    found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    if known is None or found is None:
+        return False
+    first, last, total = (int(number) for number in found.groups())
+    return (first, last, total) == (start, known.total - 1, known.total) and _validator(response) == known.validator
 
 
 def _check_status(response: httpx.Response) -> None:

@@ -24,6 +24,8 @@ from fishpipe.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import httpx
 
 _CONFIGURATION: Final = {"api_not_implemented", "disabled", "no_api"}
@@ -35,8 +37,9 @@ def fault(response: httpx.Response, now: float) -> ServiceError:
     """The error that a response with a status of 300 or more means; `now` in Unix seconds."""
     status, data = response.status_code, _json(response)
     code, message, trace, fields = _words(data)
-    if not message:
-        message = _plain(response)
+    if status < 400:
+        message = f"the service redirects to {one_line(response.headers.get('location', ''))!r}, which is not followed"
+    message = message or _plain(response)
     trace = trace or response.headers.get("x-trace-id", "") or response.headers.get("trace-id", "")
     pause = retry_after(response, now)
 
@@ -91,6 +94,17 @@ def scrubbed(data: Any) -> Any:  # noqa: ANN401
     return [scrubbed(item) for item in data] if isinstance(data, list) else data
 
 
+def masked(data: Any, secrets: Iterable[str]) -> Any:  # noqa: ANN401
+    """The data without some words that nobody is to read."""
+    if isinstance(data, str):
+        for secret in secrets:
+            data = data.replace(secret, "***")
+        return data
+    if isinstance(data, dict):
+        return {masked(name, secrets): masked(value, secrets) for name, value in data.items()}
+    return [masked(item, secrets) for item in data] if isinstance(data, list) else data
+
+
 def _words(data: Any) -> tuple[str, str, str, tuple[str, ...]]:  # noqa: ANN401
     """(code, message, trace id, fields that it names) of an error body, in any of its shapes."""
     if not isinstance(data, dict):
@@ -121,7 +135,7 @@ def _upstream(message: str) -> tuple[str, tuple[str, ...]]:
 def _location(loc: object) -> list[str]:
     """The names in a pydantic location, without the place in the request and the kinds of a union."""
     parts = [str(part) for part in loc if isinstance(part, str)] if isinstance(loc, list) else [str(loc or "")]
-    parts = [part for part in parts if part not in ("body", "header", "query") and re.fullmatch("[a-z_0-9]+", part)]
+    parts = [part for part in parts if part not in ("body", "header", "query") and "[" not in part]
     return parts or ["request"]
 
 

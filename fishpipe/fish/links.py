@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from fishpipe.errors import LinkExpired
+from fishpipe.errors import ConfigurationError, LinkExpired
 from fishpipe.fish.hosts import is_loopback
 
 MOST_REDIRECTS: Final = 5
@@ -31,16 +31,20 @@ class Links:
         return link if self._may_be_plain(link) else link.copy_with(scheme="https")
 
     def redirected(self, response: httpx.Response, hops: int) -> httpx.URL | None:
-        """Where an answer leads; None where it is no redirect. Raises LinkExpired where that is not followed."""
+        """Where an answer leads; None where it is no redirect.
+
+        Raises ConfigurationError where that is not followed: another link of the service would lead the same way.
+        """
         if response.next_request is None:
             return None
         target = response.next_request.url
         if hops >= MOST_REDIRECTS:
-            raise LinkExpired(f"the link leads through more than {MOST_REDIRECTS} redirects")
-        if target.scheme not in ("http", "https"):
-            raise LinkExpired(f"the link leads to {target.scheme}:, which is not followed")
+            raise ConfigurationError(f"the link to the audio leads through more than {MOST_REDIRECTS} redirects")
+        if target.scheme not in ("http", "https") or not 0 < (target.port or 80) < 65536:
+            raise ConfigurationError(f"the link to the audio leads to {str(target)[:100]!r}, which is not followed")
         if target.scheme == "http" and (response.url.scheme == "https" or not self._may_be_plain(target)):
-            raise LinkExpired(f"the link leads down from https to http ({target.host}), which is not followed")
+            what = f"leads down from https to http ({target.host}), which is not followed"
+            raise ConfigurationError(f"the link to the audio {what}")
         return target
 
     def _may_be_plain(self, link: httpx.URL) -> bool:

@@ -70,6 +70,7 @@ class _Builder:
             clips=clips,
             outputs=tuple(outputs),
             existing=self.existing,
+            created={v.name: self._key(v)[0] for v in self.manifest.voices.values() if isinstance(v, CreatedVoice)},
             lines=self._lines(),
         )
 
@@ -138,10 +139,14 @@ class _Builder:
 
     def _voice(self, voice: CreatedVoice) -> Fingerprint:
         if voice.name not in self.created:
-            record = minted(voice_record(voice, self.realm), self.samples.get(voice.sample_sha256 or ""))
-            key = self.created[voice.name] = fingerprint(record)
+            key, record = self._key(voice)
+            self.created[voice.name] = key
             self.voices.setdefault(key, VoiceStep(fingerprint=key, voice=voice, record=record))
         return self.created[voice.name]
+
+    def _key(self, voice: CreatedVoice) -> tuple[Fingerprint, Mapping[str, Any]]:
+        record = minted(voice_record(voice, self.realm), self.samples.get(voice.sample_sha256 or ""))
+        return fingerprint(record), record
 
 
 def _item(segment: Segment, **what: object) -> Item:

@@ -48,6 +48,20 @@ def voice_record(voice: CreatedVoice, realm: Realm) -> dict[str, Any]:
     return {"realm": realm, "voice": heard}
 
 
+def description(voice: CreatedVoice) -> dict[str, Any]:
+    """What the service is told of a voice and nobody hears: a change of it re-creates nothing."""
+    told: dict[str, Any] = {
+        "title": voice.title,
+        "description": voice.description,
+        "image_urls": list(voice.image_urls) or None,
+        "tags": list(voice.tags) or None,
+        "cover_image": voice.cover_image,
+        "visibility": voice.visibility if voice.create == "model" else None,
+        "consent": voice.consent,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def minted(record: Mapping[str, Any], known: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The record that a voice was created with, where only its sample has moved since; else the record itself."""
     if known is None:

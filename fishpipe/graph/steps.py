@@ -155,7 +155,8 @@ class OutputStep:
 class Graph:
     """All steps, each kind in the order of the manifest.
 
-    `manifest` is its file's name; `lines` are each script's spoken segments, in order.
+    `manifest` is its file's name; `lines` are each script's spoken segments, in order; `created` has the
+    fingerprints of all declared voices that are made from samples, by name.
     """
 
     realm: Realm
@@ -164,4 +165,5 @@ class Graph:
     clips: Mapping[Fingerprint, ClipStep]
     outputs: tuple[OutputStep, ...]
     existing: Mapping[str, Voice] = field(default_factory=dict)
+    created: Mapping[str, Fingerprint] = field(default_factory=dict)
     lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)

@@ -41,7 +41,8 @@ _SECONDS: Final = ("callback_timeout", "call_deadline", "stall_timeout")
 class Builder:
     """Builds one manifest from its merged sections; problems and warnings go to its lists.
 
-    `find` gives the place of some words inside of the value at a place.
+    `find` gives the place of some words (the n-th of their kind, from 0) inside of the value at a place,
+    `is_accepted` says whether a line's comment takes its warnings as meant.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class Builder:
         folders: Mapping[str, Path],
         sections: Mapping[str, nodes.Node | None],
         problems: list[Problem],
-        find: Callable[[Span, str], Span],
+        find: Callable[[Span, str, int], Span],
+        is_accepted: Callable[[Span], bool],
     ) -> None:
         self.path, self.files, self.folders, self.problems = path, files, folders, problems
-        self.sections, self.find = sections, find
+        self.sections, self.find, self.is_accepted = sections, find, is_accepted
         self.warnings: list[Problem] = []
         self.project = ProjectInfo(**self._data("project"))
         self.defaults = Layer.of(sections["defaults"], self._say)
@@ -154,8 +156,9 @@ class Builder:
         if (text := item.get("text")) is not None:
             self.speakers.check(own)
             voices, voice_layer = self.speakers.of(layers, at)
+            speaker = next((layer.speaker for layer in layers if layer.speaker is not None), None)
             layers = [own, defaults, voice_layer, self.defaults]
-            body = self._speech(text, voices, layers)
+            body = self._speech(text, voices, layers, speaker[1].span if speaker else at)
             at = text.span
         elif (pause := item.get("pause")) is not None:
             body = Pause(duration=micros(pause, self._say))
@@ -175,7 +178,7 @@ class Builder:
         words = {name: str(node.value) for name in ("chapter", "caption") if isinstance(node := item.get(name), Scalar)}
         return Segment(address=address, span=at, body=body, edits=made, **words)
 
-    def _speech(self, node: nodes.Node, voices: tuple[Voice, ...], layers: list[Layer]) -> Speech | None:
+    def _speech(self, node: nodes.Node, voices: tuple[Voice, ...], layers: list[Layer], speaker: Span) -> Speech | None:
         if not isinstance(node, Scalar):
             return None
         text = unicodedata.normalize("NFC", node.raw if not isinstance(node.value, str) else node.value).strip()
@@ -186,15 +189,19 @@ class Builder:
         asked, places = settings(layers, node.span, self._say, takes_audios=alone)
         if asked.api == "tts":
             self._check_cues(text, asked.model, len(voices), node.span)
+        places |= dict.fromkeys(("voice", "voice_id", "reference_id", "references"), speaker) | {"text": node.span}
         return Speech(text=text, voices=voices, settings=asked, places=places)
 
     def _check_cues(self, text: str, model: str, voices: int, at: Span) -> None:
         if not any(sign in text for sign in "([<]") and voices < 2:
             return
         for found in check_cues(text, model, voices):
-            span = self.find(at, found.words) if found.words else at
-            problem = Problem(span, found.message, found.hint)
-            (self.problems if found.fatal else self.warnings).append(problem)
+            earlier = text[: found.start].count(found.words) if found.words else 0
+            problem = Problem(self.find(at, found.words, earlier), found.message, found.hint)
+            if found.fatal:
+                self.problems.append(problem)
+            elif not (self.is_accepted(at) or self.is_accepted(problem.span)):
+                self.warnings.append(problem)
 
     def _asset(self, audio: nodes.Node, item: nodes.Mapping) -> Asset | None:
         if not isinstance(audio, Scalar):

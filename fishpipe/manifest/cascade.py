@@ -29,7 +29,12 @@ _TIMES: Final = ("gap", "fade_in", "fade_out")
 _TTS_ONLY: Final = frozenset({*_SETTINGS, *_SPREAD}) - {"api"}
 _SPEAKERS: Final = ("voice", "reference_id", "references")
 # What fishpipe writes into a request itself, and extra_body cannot.
-_OURS: Final = {*_SETTINGS, *_SPEAKERS, "prosody", "text", "prompt", "action", "voice_id", "callback_url", "async"}
+_OURS: Final = {
+    **{name: f"set it with {name}:" for name in (*_SETTINGS, *_SPEAKERS, "prosody", "text")},
+    **{name: f"set it with prosody: {{{name}: …}}" for name in _SPREAD},
+    **dict.fromkeys(("callback_url", "async"), "it follows from provider: {delivery: …}"),
+    **dict.fromkeys(("prompt", "action", "voice_id"), "it follows from api: audios"),
+}
 _LARGEST_INT: Final = 2**53 - 1
 Found = tuple[Any, Span]
 
@@ -76,8 +81,7 @@ def _extra(node: nodes.Mapping, say: Say) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for raw, key, value in node:
         if raw in _OURS:
-            where = "prosody: {…}" if raw in _SPREAD else f"{raw}:"
-            say(key.span, f'extra_body has "{raw}", which fishpipe writes itself', f"set it with {where}")
+            say(key.span, f'extra_body has "{raw}", which fishpipe writes itself', _OURS[raw])
         else:
             plain = _plain(to_data(value))
             if plain is None and not (isinstance(value, Scalar) and value.value is None):
@@ -131,7 +135,7 @@ def _check_audios(found: Mapping[str, tuple[Any, Span, int]], at: Span, say: Say
         if found[name][2] <= level:
             say(found[name][1], f"{name} does not go with api: audios, which takes a text and a voice only", "")
     if not takes_audios:
-        say(at, "api: audios needs a voice with a sample_url or an id", "")
+        say(at, "api: audios needs one voice, with a sample_url or an id", "")
 
 
 def edits(layers: Sequence[Layer], builtin: Edits, say: Say) -> Edits:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
-from fishpipe.manifest.model import Asset, Inclusion, Manifest, Output, Segment
+from fishpipe.manifest.model import Asset, CreatedVoice, Inclusion, Manifest, Output, Segment
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def crosscheck(manifest: Manifest, known_scripts: Collection[str], *, allow_outs
     """Problems that no single value shows; `known_scripts` are declared, if with problems of their own."""
     return [
         *_inclusions(manifest, known_scripts),
+        *_twins(manifest),
         *_assets(manifest, allow_outside=allow_outside),
         *_outputs(manifest, allow_outside=allow_outside),
     ]
@@ -28,6 +29,21 @@ def crosscheck(manifest: Manifest, known_scripts: Collection[str], *, allow_outs
 
 def _segments(manifest: Manifest) -> Iterator[Segment]:
     return (segment for script in manifest.scripts.values() for segment in script.segments)
+
+
+def _twins(manifest: Manifest) -> Iterator[Problem]:
+    """Voices of one sample are one voice at the service: it cannot be private and public."""
+    first: dict[tuple[str, int, str], CreatedVoice] = {}
+    for voice in manifest.voices.values():
+        if not isinstance(voice, CreatedVoice):
+            continue
+        other = first.setdefault((voice.sample_url, voice.revision, voice.create), voice)
+        if other.visibility != voice.visibility:
+            message = (
+                f'voices "{other.name}" and "{voice.name}" are one voice (the same sample_url), {other.visibility}'
+            )
+            hint = "give both one visibility, or one of them another revision"
+            yield Problem(voice.places.get("visibility", voice.span), f"{message} and {voice.visibility}", hint)
 
 
 def _inclusions(manifest: Manifest, known: Collection[str]) -> Iterator[Problem]:

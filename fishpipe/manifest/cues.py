@@ -7,14 +7,17 @@ emotions at the start of a sentence only. The s2 family takes free directions in
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
-
-from fishpipe.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# A comment that takes the warnings about a line as meant.
+ACCEPTED: Final = "# as meant"
 EMOTIONS: Final = frozenset(
     [
         "happy",
@@ -101,21 +104,38 @@ ANYWHERE: Final = frozenset(
 )
 CUES: Final = EMOTIONS | ANYWHERE
 MOST: Final = 3
+# What authors write where s1 has another word for it.
+_MEANT: Final = {
+    "pause": "break",
+    "long pause": "long-break",
+    "crying": "crying loudly",
+    "laughter": "laughing",
+    "laughs": "laughing",
+    "sighs": "sighing",
+    "whisper": "whispering",
+    "whispers": "whispering",
+    "shouts": "shouting",
+    "breathes": "breath",
+}
 _ROUND: Final = re.compile(r"\(([^()\n]{1,60})\)")
 _SQUARE: Final = re.compile(r"\[([^\[\]\n]{0,300})\](\(?)")
 _TAG: Final = re.compile(r"<\|([^|>\n]{1,40})\|>")
-_START: Final = re.compile(r"(^|[.!?…。！？:;\n][\"'”’»)\]]*\s*|[\)\]]\s*)$")
-_SENTENCE: Final = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
-_PROSE: Final = re.compile(r"[0-9:;.!?/=@#_<>{}|]|^\s*$")
+_PHONEMES: Final = re.compile(r"<\|phoneme_start\|>(?:(?!<\|phoneme).)*<\|phoneme_end\|>", re.DOTALL)
+_SENTENCE: Final = re.compile(r"[.!?…][\"'”’»)]*\s+|[。！？]|\n+")
+_PROSE: Final = re.compile(r"[:;.!?/=@#_<>{}|]")
 _EDITORIAL: Final = {"sic", "citation needed", "redacted", "inaudible", "unintelligible", "emphasis added"}
-_LONGEST_CUE: Final = 10
+_REFERENCE: Final = re.compile(r"(note|footnote|fig|figure|table|ref|page|p|pp|chapter|ch|section|see|vol)\b.*\d")
+_LONGEST_CUE: Final = 20
+_SPACE_AND_QUOTES: Final = " \t\"'“”‘’«»„([{-–—"
+_ENDS: Final = ".!?…。！？:;)]\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in a text that is wrong (`fatal`), or probably is; `words` is where."""
+    """Something in a text that is wrong (`fatal`), or probably is; `words` stand at `start`."""
 
     words: str
+    start: int
     message: str
     hint: str = ""
     fatal: bool = False
@@ -128,80 +148,121 @@ def check_cues(text: str, model: str, speakers: int) -> Iterator[Finding]:
 
 
 def _tags(text: str, model: str, speakers: int) -> Iterator[Finding]:
-    names = [match[1] for match in _TAG.finditer(text)]
+    names = {match[1]: match.start() for match in reversed(list(_TAG.finditer(text)))}
     spoken = {int(name[8:]) for name in names if re.fullmatch(r"speaker:\d{1,3}", name)}
     if speakers > 1 and model == "s1":
-        yield Finding("", f"s1 speaks with one voice; this text has {speakers}", "use model: s2-pro", fatal=True)
+        yield Finding("", 0, f"s1 speaks with one voice; this text has {speakers}", "use model: s2-pro", fatal=True)
     for number in sorted(spoken):
         tag = f"<|speaker:{number}|>"
+        at = text.find(tag)
         if model == "s1":
-            yield Finding(tag, f"{tag} is for the s2 models; the model here is s1", "use model: s2-pro", fatal=True)
+            yield Finding(tag, at, f"{tag} is for the s2 models; the model here is s1", "use model: s2-pro", fatal=True)
         elif number >= speakers:
             have = "no voice" if not speakers else "1 voice" if speakers == 1 else f"{speakers} voices"
             hint = "name them in order: voice: [first, second]"
-            yield Finding(tag, f"{tag} has no voice: this text has {have}, counted from 0", hint, fatal=True)
+            yield Finding(tag, at, f"{tag} has no voice: this text has {have}, counted from 0", hint, fatal=True)
     silent = [str(number) for number in range(speakers) if number not in spoken] if speakers > 1 else []
     if silent:
         tags = " and ".join(f"<|speaker:{number}|>" for number in silent)
-        yield Finding("", f"this text has {speakers} voices and no {tags}", "mark where each begins, or name one voice")
-    if names.count("phoneme_start") != names.count("phoneme_end"):
+        hint = "mark where each begins, or name one voice"
+        yield Finding("", 0, f"this text has {speakers} voices and no {tags}", hint)
+    rest = _PHONEMES.sub("", text)
+    if "<|phoneme_" in rest:
         hint = "write <|phoneme_start|>HH AH L OW<|phoneme_end|>"
-        yield Finding("<|phoneme_", "phoneme tags do not come in pairs", hint)
-    for name in names:
+        yield Finding("<|phoneme_", text.find("<|phoneme_"), "phoneme tags do not come in pairs", hint)
+    for name, at in names.items():
         if not re.fullmatch(r"speaker:\d{1,3}|phoneme_start|phoneme_end", name):
-            yield Finding(f"<|{name}|>", f"no tag <|{name}|> is known", "known: speaker:N phoneme_start phoneme_end")
+            hint = "known: speaker:N phoneme_start phoneme_end"
+            yield Finding(f"<|{name}|>", at, f"no tag <|{name}|> is known", hint)
 
 
 def _s1(text: str) -> Iterator[Finding]:
+    cues = []
     for match in _ROUND.finditer(text):
-        cue, at_start = match[1].strip().lower(), bool(_START.search(text[: match.start()]))
+        cue, at_start = match[1].strip().lower(), _begins_sentence(text, match.start())
+        if cue in CUES:
+            cues.append(match)
         if cue in EMOTIONS and not at_start:
             hint = "move it there, or leave the brackets out to have it spoken"
-            yield Finding(match[0], f"s1 takes {match[0]} as a cue, and only at the start of a sentence", hint)
-        elif cue not in CUES and at_start and (near := did_you_mean(cue, CUES)) and " " not in cue:
-            yield Finding(match[0], f"{match[0]} is no cue of s1, and is spoken", near.replace('"', ""))
+            message = f"s1 takes {match[0]} as a cue, and only at the start of a sentence"
+            yield Finding(match[0], match.start(), message, hint)
+        elif cue not in CUES and at_start and (meant := _meant(cue)):
+            hint = f"did you mean ({meant})?"
+            yield Finding(match[0], match.start(), f"{match[0]} is no cue of s1, and is spoken", hint)
     for match in _SQUARE.finditer(text):
         cue = match[1].strip().lower()
-        hint = f"write ({cue})" if cue in CUES else "use model: s2-pro for free cues, or a cue of its set: (excited)"
-        if _is_cue(match[1]):
-            yield Finding(match[0], f"{match[0]} is a cue for the s2 models; the model here is s1", hint)
-    yield from _crowded(text, [match[0] for match in _ROUND.finditer(text) if match[1].strip().lower() in CUES])
+        meant = cue if cue in CUES else _meant(cue)
+        hint = f"write ({meant})" if meant else "use model: s2-pro for free cues, or a cue of its set: (excited)"
+        if _is_cue(text, match):
+            message = f"{match[0]} is a cue for the s2 models; the model here is s1"
+            yield Finding(match[0], match.start(), message, hint)
+    yield from _crowded(text, cues)
 
 
 def _s2(text: str, model: str) -> Iterator[Finding]:
     cues = []
     for match in _SQUARE.finditer(text):
-        if match[2] or not _is_cue(match[1]):
-            words = match[0].removesuffix("(")
-            hint = "to have it spoken, leave the brackets out; a cue is a few small words: [whispering]"
-            yield Finding(words, f"{model} takes {words[:60]} as a cue and does not speak it", hint)
+        if _is_cue(text, match):
+            cues.append(match)
         else:
-            cues.append(match[0])
+            words = f"[{match[1]}]"
+            hint = f"to have it spoken, leave the brackets out; if it is a cue, say so: {ACCEPTED}"
+            message = f"{model} takes {words[:60]} as a cue and does not speak it"
+            yield Finding(words, match.start(), message, hint)
     rest = _SQUARE.sub("", text)
-    if "[" in rest or "]" in rest:
-        sign = "[" if "[" in rest else "]"
-        yield Finding(sign, f'a "{sign}" stands alone: {model} reads brackets as cues', "close it, or leave it out")
+    sign = next((sign for sign in "[]" if sign in rest), "")
+    if sign:
+        message = f'a "{sign}" stands alone: {model} reads brackets as cues'
+        yield Finding(sign, text.find(sign), message, "close it, or leave it out")
     for match in _ROUND.finditer(text):
-        cue = match[1].strip().lower()
-        if cue in CUES and _START.search(text[: match.start()]):
-            yield Finding(match[0], f"{match[0]} is a cue for s1; {model} speaks it", f"write [{cue}]")
+        if match[1] in CUES and _begins_sentence(text, match.start()):
+            message = f"{match[0]} is a cue for s1; {model} speaks it"
+            yield Finding(match[0], match.start(), message, f"write [{match[1]}]")
     yield from _crowded(text, cues)
 
 
-def _is_cue(words: str) -> bool:
-    """Whether bracketed words read as a direction: a few, in small letters, without digits and stops."""
-    bare = words.strip()
-    capital = bare[:1].isascii() and bare[:1].isupper()
-    known = bare.lower() in CUES
-    strange = bool(_PROSE.search(bare)) or bare.lower() in _EDITORIAL or len(bare.split()) > _LONGEST_CUE
-    return known or not (capital or strange)
+def _begins_sentence(text: str, at: int) -> bool:
+    """Whether nothing but spaces and opening quotes lies between a place and the end of what is before it."""
+    while at and text[at - 1] in _SPACE_AND_QUOTES:
+        at -= 1
+    return at == 0 or text[at - 1] in _ENDS
 
 
-def _crowded(text: str, cues: list[str]) -> Iterator[Finding]:
+def _is_cue(text: str, match: re.Match[str]) -> bool:
+    """Whether bracketed words read as a direction: some words in small letters, without stops and references."""
+    bare = match[1].strip()
+    small = bare.casefold()
+    if small in CUES or small in _MEANT:
+        return True
+    grown_to_a_word = match.start() > 0 and text[match.start() - 1].isascii() and text[match.start() - 1].isalnum()
+    if match[2] or grown_to_a_word or not any(char.isalpha() for char in bare):
+        return False
+    named = bare[:1].isascii() and bare[:1].isupper() and not _is_stage_word(small)
+    strange = bool(_PROSE.search(bare)) or small in _EDITORIAL or bool(_REFERENCE.match(small))
+    return not (named or strange or len(bare.split()) > _LONGEST_CUE)
+
+
+def _is_stage_word(small: str) -> bool:
+    """Whether words in capitals are a direction all the same: [Applause], [Whispers softly]."""
+    stems = ("laugh", "whisper", "sigh", "paus", "applau", "breath", "cough", "shout", "scream", "cry", "sob", "chuckl")
+    more = ("gasp", "groan", "yawn", "music", "sing", "soft", "loud", "quiet", "slow", "fast", "angr", "happ", "sad")
+    return any(word.startswith((*stems, *more)) for word in small.split())
+
+
+def _meant(cue: str) -> str:
+    """The cue of s1 that a word is meant for, or ""."""
+    near = get_close_matches(cue, CUES, n=1, cutoff=0.85) if len(cue) > 5 else []
+    return _MEANT.get(cue) or (near[0] if near else "")
+
+
+def _crowded(text: str, cues: list[re.Match[str]]) -> Iterator[Finding]:
+    """Too many cues in one sentence; the first sentence that has them."""
     if len(cues) <= MOST:
         return
-    for sentence in _SENTENCE.split(text):
-        held = [cue for cue in cues if cue in sentence]
-        number = sum(sentence.count(cue) for cue in set(held))
-        if number > MOST:
-            yield Finding(held[-1], f"{number} cues in one sentence; more than {MOST} make it unsteady", "drop some")
+    ends = [match.end() for match in _SENTENCE.finditer(text)]
+    counts = Counter(bisect_right(ends, match.start()) for match in cues)
+    sentence, number = max(counts.items(), key=lambda pair: pair[1])
+    if number > MOST:
+        last = next(match for match in reversed(cues) if bisect_right(ends, match.start()) == sentence)
+        message = f"{number} cues in one sentence; more than {MOST} make it unsteady"
+        yield Finding(last[0], last.start(), message, "drop some")

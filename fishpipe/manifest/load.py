@@ -15,6 +15,7 @@ from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_me
 from fishpipe.manifest import nodes, source
 from fishpipe.manifest.build import Builder
 from fishpipe.manifest.crosscheck import crosscheck
+from fishpipe.manifest.cues import ACCEPTED
 from fishpipe.manifest.nodes import Listing, Scalar, resolve, to_data
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 from fishpipe.manifest.schema import Checker
@@ -93,7 +94,8 @@ class _Loader:
             self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
         self.declared = _names(sections["vars"])
         self.known_scripts = _names(sections["scripts"])
-        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, self._find)
+        places = (self._find, self._is_accepted)
+        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, *places)
         builder.speakers.all_known = not self.incomplete and not any(
             root.get("voices") is not None and sections["voices"] is None for root in self.roots
         )
@@ -237,17 +239,29 @@ class _Loader:
         length = len(error.variable) if name else len(error.expression)
         return Span(span.file, found.line, found.column + (name.start() if name else 0), length)
 
-    def _find(self, span: Span, words: str) -> Span:
-        """The place of some words inside of the value at `span`; `span` itself where they cannot be found."""
-        if span.file not in self.lines:
-            self.lines[span.file] = self.texts.get(span.file, "").split("\n")
-        lines = self.lines[span.file]
+    def _find(self, span: Span, words: str, earlier: int = 0) -> Span:
+        """The place of some words inside of the value at `span`, after `earlier` others of their kind.
+
+        `span` itself where they cannot be found.
+        """
+        lines = self._lines(span.file)
         for number in range(span.line, min(span.line + 200, len(lines) + 1)):
-            start = span.column - 1 if number == span.line else 0
-            at = lines[number - 1].find(words, start) if words else -1
-            if at >= 0:
-                return Span(span.file, number, at + 1, len(words))
+            at = span.column - 2 if number == span.line else -1
+            while words and (at := lines[number - 1].find(words, at + 1)) >= 0:
+                if earlier == 0:
+                    return Span(span.file, number, at + 1, len(words))
+                earlier -= 1
         return span
+
+    def _is_accepted(self, span: Span) -> bool:
+        """Whether the line says that what looks odd in it is meant."""
+        lines = self._lines(span.file)
+        return span.line <= len(lines) and ACCEPTED in lines[span.line - 1]
+
+    def _lines(self, file: str) -> list[str]:
+        if file not in self.lines:
+            self.lines[file] = self.texts.get(file, "").split("\n")
+        return self.lines[file]
 
 
 class _Everything(set[str]):

@@ -28,6 +28,8 @@ _EXPECTED: Final = {
     "duration": "a length of time with its unit, such as 300ms, 1.5s or 2m",
     "id": "letters, digits, _ and -",
     "language": "a language tag such as en or pt-BR",
+    "sample_sha256": "64 hexadecimal digits: sha256sum SAMPLE",
+    "callback_listen": "HOST:PORT, such as 127.0.0.1:8787",
     "line": "text",
     "name": "a name without spaces, slashes, colons, quotes and brackets",
     "output_path": "a path that ends in .mp3 or .wav",
@@ -35,7 +37,7 @@ _EXPECTED: Final = {
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",
 }
-_LABELLED: Final = {"bitrate", "id", "language"}
+_LABELLED: Final = {"bitrate", "id", "language", "sample_sha256", "callback_listen"}
 _MERGE_HINT: Final = "merge keys (<<) are not part of the manifest; write the fields out"
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 MOST_RENDERED: Final = 64_000_000
@@ -370,6 +372,7 @@ def _without(node: nodes.Mapping, keys: set[str]) -> nodes.Mapping:
 
 def _typed(node: Scalar, schema: Schema) -> Scalar:
     """Whole numbers as int, so that 128.0 and 128 are one value from here on."""
-    if isinstance(node.value, float) and node.value.is_integer() and schema.get("type") != "number":
+    wanted = schema.get("type") == "integer" or schema.keys() & {"enum", "const"}
+    if wanted and isinstance(node.value, float) and node.value.is_integer():
         return replace(node, value=int(node.value))
     return node

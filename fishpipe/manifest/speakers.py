@@ -22,7 +22,7 @@ class Speakers:
     """The declared voices, each with its level of the cascade; `all_known` is False where a file is missing."""
 
     def __init__(self, section: nodes.Node | None, say: Say, *, consent: bool) -> None:
-        self._say = say
+        self._say, self._consent = say, consent
         self.all_known = True
         self.voices: dict[str, Voice] = {}
         self.layers: dict[str, Layer] = {}
@@ -59,8 +59,13 @@ class Speakers:
                 self._say(key, f"{name} goes with create: model", "add create: model")
 
     def check(self, layer: Layer) -> None:
-        """Report voices that a level names and nobody declares."""
-        if layer.speaker is None or layer.speaker[0] != "voice" or not self.all_known:
+        """Report voices that a level names and nobody declares, and those that nobody can have agreed to."""
+        if layer.speaker is None:
+            return
+        if self._consent and layer.speaker[0] != "voice":
+            message = f"{layer.speaker[0]} says nothing of consent, and project.require_consent is true"
+            self._say(layer.speaker[1].span, message, "declare it under voices, with consent:")
+        if layer.speaker[0] != "voice" or not self.all_known:
             return
         for node in _items(layer.speaker[1]):
             name = str(node.value)

@@ -10,16 +10,17 @@ from fishpipe.report.prose import because, cost_words, count, money, short
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fishpipe.plan import Plan, Reason
+    from fishpipe.plan import Differing, Plan, Reason
 
 _MOST: Final = 30
 
 
 def plan_text(plan: Plan, *, whole: bool = False, free: bool = False) -> str:
     """What a build would do: a line an action with its place, its cost and its reason, and the sum."""
+    notes = [_differs(differing) for differing in plan.differing]
     if plan.is_empty:
-        return f"Nothing to do. {count(plan.reused, 'clip')} up to date."
-    lines = list(_calls(plan))
+        return "\n".join([*notes, f"Nothing to do. {count(plan.reused, 'clip')} up to date."])
+    lines = [*notes, *_calls(plan)]
     if not whole and len(lines) > _MOST:
         lines = [*lines[:_MOST], f"… and {len(lines) - _MOST:,} more (all: -v)"]
     lines += [f"stitch {stitch.step.output.shown}: {because(stitch.reason)}" for stitch in plan.stitches]
@@ -55,6 +56,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "unpriced": plan.cost.unpriced,
         "reused": plan.reused,
         "actions": [*paid, *free, *outputs],
+        "differing": [{**_step(found.step), "fields": list(found.fields)} for found in plan.differing],
         "up_to_date": [step.output.shown for step in plan.fresh],
     }
 
@@ -66,11 +68,18 @@ def _calls(plan: Plan) -> Iterator[str]:
         yield f"{step.span}: create voice {step.name}: {price}: {because(action.reason)}"
     for speak in plan.clips:
         why = f"{because(speak.reason)}{_words(speak.step, speak.reason)}"
-        yield f"{_where(speak.step)}: {money(speak.cost.usd)}: {why}"
+        yield f"{_where(speak.step)}: {money(speak.cost.usd, speak.cost.unpriced)}: {why}"
     for collect in plan.collect:
         yield f"{_where(collect.step)}: collect: {because(collect.reason)}"
     for held in plan.held:
         yield f"{_where(held.step)}: held: {because(held.reason)}"
+
+
+def _differs(differing: Differing) -> str:
+    step = differing.step
+    fields = " and ".join(differing.fields)
+    again = f"made anew, and charged: fishpipe voices forget {step.name}"
+    return f"{step.span}: voice {step.name}: made with another {fields}; it is not heard, and nothing is done ({again})"
 
 
 def _where(step: ClipStep | VoiceStep) -> str:

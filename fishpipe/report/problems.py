@@ -21,26 +21,29 @@ def problems_text(problems: Sequence[Problem], sources: Mapping[str, str]) -> st
     return "\n".join([*blocks, total])
 
 
-def problems_json(problems: Sequence[Problem]) -> str:
-    """All problems as a JSON list."""
+def problems_json(problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> str:
+    """All problems, and warnings, as a JSON list."""
     items = [
         {
+            "severity": severity,
             "file": problem.span.file,
             "line": problem.span.line,
             "column": problem.span.column,
             "message": problem.message,
             "hint": problem.hint,
         }
-        for problem in problems
+        for severity, found in (("error", problems), ("warning", warnings))
+        for problem in found
     ]
     return json.dumps(items, ensure_ascii=False, indent=2)
 
 
-def problems_github(problems: Sequence[Problem]) -> str:
-    """All problems as GitHub's workflow commands, which annotate a pull request."""
+def problems_github(problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> str:
+    """All problems, and warnings, as GitHub's workflow commands, which annotate a pull request."""
     return "\n".join(
-        f"::error file={p.span.file},line={p.span.line},col={p.span.column}::{_escaped(str(p).split(': ', 1)[1])}"
-        for p in problems
+        f"::{severity} file={p.span.file},line={p.span.line},col={p.span.column}::{_escaped(str(p).split(': ', 1)[1])}"
+        for severity, found in (("error", problems), ("warning", warnings))
+        for p in found
     )
 
 

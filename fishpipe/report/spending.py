@@ -62,7 +62,7 @@ def receipts_csv(receipts: Sequence[dict[str, Any]]) -> str:
 def _row(receipt: dict[str, Any]) -> dict[str, Any]:
     moment = datetime.datetime.fromtimestamp(receipt["at"], datetime.UTC)
     script, slash, _ = receipt["address"].partition("/")
-    named = {**receipt, "at": moment.isoformat(timespec="seconds"), "script": script if slash else "voices"}
+    named = {**receipt, "at": moment.isoformat(timespec="seconds"), "script": script if slash else "(voices)"}
     return {name: named[name] for name in _COLUMNS}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import (
@@ -112,7 +113,7 @@ class Calls:
         if isinstance(outcome, TaskFailed):
             self._store.move(step.fingerprint, "failed", error=outcome.message, charged="unknown")
             raise CallFailed(outcome.message, trace_id=outcome.trace_id or "")
-        answer = _audio(outcome)
+        answer = replace(_audio(outcome), task_id=task_id)
         self._store.move(step.fingerprint, "answered", url=answer.url, task_id=task_id)
         return answer
 

@@ -35,6 +35,8 @@ _CURES: Final[dict[type[Exception], str]] = {
     CallRefused: "correct it in the manifest, and build again",
     StoreError: "make room or give access, and build again: nothing is lost",
 }
+# Names of settings that an error without fields may speak of, and that are no common words.
+_WORDS: Final = re.compile(r"\b(?:[a-z]+_[a-z0-9_]+|format|prosody|latency|normalize|temperature)\b")
 # Fields of requests that have another name in the manifest.
 _NAMES: Final = {"voice_url": "sample_url", "voices": "sample_url"}
 
@@ -52,7 +54,7 @@ def place_of(error: Exception, step: ClipStep | VoiceStep) -> Span:
     """The place of the setting that an error means, or of the step."""
     if not isinstance(error, CallRefused):
         return step.span
-    for name in (*reversed(error.fields), *re.findall(r"[a-z][a-z0-9_]+", error.message)):
+    for name in error.fields or _WORDS.findall(error.message):
         known = step.places.get(_NAMES.get(name, name))
         if known is not None:
             return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import CallFailed, CallInDoubt, ServiceError, TransientError
 from fishpipe.events import CallRetried, CallSubmitted, DoubtRetried
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     Accepted = Submitted | Answered | VoiceInfo
     Send = Callable[[str | None], Coroutine[object, object, Accepted]]
+
+
+# How long the answer of a submission may still take once its callback is there, in seconds.
+_MOMENT: Final = 5.0
 
 
 class Payments:
@@ -90,6 +94,9 @@ class Payments:
         both: list[asyncio.Future[Any]] = [post, arrived]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not post.done():
+                # The submission's own answer says which task is ours; it is given a moment.
+                await asyncio.wait([post], timeout=_MOMENT)
             return await post if post.done() else self._fine(arrived.result())
         finally:
             post.cancel()

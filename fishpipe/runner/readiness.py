@@ -37,11 +37,12 @@ class Readiness:
 
     async def release(self, ready: Callable[[Speak, tuple[str, ...]], None]) -> None:
         """Give each clip to `ready` with the ids of its voices, as soon as these can speak; ends when all can."""
+        waiting: dict[tuple[Need, ...], list[Speak]] = {}
+        await self._check_all()
         collects = [action for action in self._plan.collect if isinstance(action.step, VoiceStep)]
         makers: list[CreateVoice | Collect] = [*self._plan.voices, *collects]
         for action in makers:
             self._make(action)
-        waiting: dict[tuple[Need, ...], list[Speak]] = {}
         for speak in self._plan.clips:
             needs = [self._need(speaker) for speaker in speak.step.speakers if not speaker.references]
             there = tuple(need for need in needs if need is not None)
@@ -49,6 +50,12 @@ class Readiness:
                 waiting.setdefault(there, []).append(speak)
         await asyncio.gather(*(self._when_ready(needs, speaks, ready) for needs, speaks in waiting.items()))
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _check_all(self) -> None:
+        """Look up the voices by id first: what is wrong with them is told before anything is paid."""
+        speakers = [speaker for speak in self._plan.clips for speaker in speak.step.speakers if speaker.id]
+        checks = [need for speaker in speakers if not isinstance(need := self._need(speaker), (str, type(None)))]
+        await asyncio.gather(*checks, return_exceptions=True)
 
     def cancel(self) -> None:
         """Wait for no voice any more."""

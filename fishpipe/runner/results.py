@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import TransientError
-
 if TYPE_CHECKING:
     from fishpipe.ports import Callbacks, Clock, Outcome, RunLimits
     from fishpipe.runner.poller import Poller
@@ -15,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Expected:
-    """An answer that may come; `task_id` once it is known."""
+    """An answer that may come; `task_id` once it is known, `named` the task that a callback spoke of."""
 
     arrived: asyncio.Future[Outcome]
     task_id: str | None = None
+    named: str | None = None
 
 
 class Results:
@@ -51,7 +50,18 @@ class Results:
         if expected is None or expected.arrived.done():
             return
         if expected.task_id is None or task_id is None or expected.task_id == task_id:
+            expected.named = task_id
             expected.arrived.set_result(outcome)
+
+    def _bind(self, nonce: str, task_id: str) -> asyncio.Future[Outcome]:
+        """The answer of a call whose task is known now; a callback that named another one was not ours."""
+        self.expect(nonce)
+        expected = self._nonces[nonce]
+        if expected.named not in (None, task_id):
+            expected = self._nonces[nonce] = _Expected(asyncio.get_running_loop().create_future())
+        expected.task_id = task_id
+        self._tasks[task_id] = expected
+        return expected.arrived
 
     async def early(self, nonce: str | None, waited: float = 0.0) -> Outcome | None:
         """The callback of a call in doubt, if it comes in time; `waited` seconds have passed already."""
@@ -65,19 +75,16 @@ class Results:
     async def of(self, task_id: str, since: float, nonce: str | None) -> Outcome:
         """What became of a task that was asked for at `since` (Unix seconds).
 
-        A callback that does not come is stood in for by polling. Raises ServiceError; TransientError where it
-        is still not known when the call's deadline has passed.
+        A callback that does not come is stood in for by polling. Raises ServiceError as the poller does.
         """
         if self._callbacks is None or nonce is None:
             return await self._poller.result(task_id, since)
-        arrived = self.expect(nonce)
-        self._nonces[nonce].task_id = task_id
-        self._tasks[task_id] = self._nonces[nonce]
-        await asyncio.wait([arrived], timeout=min(self._limits.callback_timeout, self._limits.call_deadline))
+        arrived = self._bind(nonce, task_id)
+        waited = max(0.0, self._clock.now() - since)
+        patience = min(self._limits.callback_timeout - waited, self._limits.call_deadline / 2)
+        await asyncio.wait([arrived], timeout=max(0.0, patience))
         if arrived.done():
             return arrived.result()
-        if self._limits.callback_timeout >= self._limits.call_deadline:
-            raise TransientError("no callback came in time; the task is kept and asked for by the next build")
         polled = asyncio.ensure_future(self._poller.result(task_id, since))
         try:
             await asyncio.wait([arrived, polled], return_when=asyncio.FIRST_COMPLETED)

@@ -93,7 +93,7 @@ class Run:
                 task.cancel()
             self._readiness.cancel()
         for held in self._plan.held:
-            self.tally.held(held.step, held.row.error or "")
+            self.tally.held(held.step, held.row)
         await self._stitching.make(self._plan.stitches)
         return self.summary()
 

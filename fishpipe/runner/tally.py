@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import ClipStep, Graph, OutputStep, VoiceStep
     from fishpipe.ports import RunContext
     from fishpipe.runner.spending import Spending
+    from fishpipe.snapshot import CallRow
 
 _STOPS_ALL: Final = (AuthError, BalanceError, ConfigurationError, StoreError)
 
@@ -80,15 +81,22 @@ class Tally:
         elif not self.keep_going:
             self.close("no new calls after a failure (go on regardless: --keep-going)")
 
-    def held(self, step: ClipStep | VoiceStep, error: str) -> None:
+    def held(self, step: ClipStep | VoiceStep, row: CallRow) -> None:
         """A call waits for a decision."""
         self.in_doubt += 1
         self.code = max(self.code, 1)
-        message = error or "the last run ended before its answer was read; it may have been charged"
+        message = row.error or "the last run ended before its answer was read; it may have been charged"
         hint = "pay for it again: --in-doubt retry"
         place = str(step.span)
         self.context.reporter.tell(
-            CallProblem(address=step.address, place=place, message=message, hint=hint, in_doubt=True, charged="unknown")
+            CallProblem(
+                address=step.address,
+                place=place,
+                message=message,
+                hint=hint,
+                in_doubt=True,
+                charged="yes" if row.charged == "yes" else "unknown",
+            )
         )
 
     def unmade(self, step: OutputStep, message: str, *, failed: bool) -> None:

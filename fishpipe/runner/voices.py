@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import CallFailed, CallInDoubt, CallRefused, LinkExpired, ServiceError, TransientError
+from fishpipe.errors import (
+    CallFailed,
+    CallInDoubt,
+    CallRefused,
+    ConfigurationError,
+    LinkExpired,
+    ServiceError,
+    TransientError,
+)
 from fishpipe.events import VoiceReady
 from fishpipe.plan import Collect, CreateVoice
 from fishpipe.ports import Submitted, TaskFailed, VoiceInfo
@@ -45,9 +53,14 @@ class Voices:
         if row is not None and row.voice_id and row.state in ("created", "trained"):
             return await self._train(step, row.voice_id, paid=False)
         if row is not None and row.state == "submitted" and row.task_id:
-            outcome = await self._results.of(row.task_id, row.intended, row.nonce)
-            return await self._train(step, self._made(step, outcome).id, paid=False)
-        if row is not None and row.state in ("intended", "submitted"):
+            try:
+                outcome = await self._results.of(row.task_id, row.intended, row.nonce)
+            except CallInDoubt as error:
+                # Its task will never tell: it is looked for by its title, in this build or in the next.
+                self._store.move(step.fingerprint, "lost", error=str(error), charged="unknown")
+            else:
+                return await self._train(step, self._made(step, outcome).id, paid=False)
+        if row is not None and row.state in ("intended", "submitted", "lost"):
             found = await self._found(action, step, row)
             if found is not None:
                 return await self._train(step, found.id, paid=False, adopted=True)
@@ -163,11 +176,12 @@ class Voices:
             try:
                 digest = await self._context.downloads.digest(voice.sample_url)
                 break
-            except LinkExpired as error:
+            except (LinkExpired, ConfigurationError) as error:
                 message = f"its sample cannot be checked against sample_sha256: {error.message}"
                 raise CallRefused(message, error.code, error.status, fields=("sample_url",)) from error
             except TransientError as error:
                 if attempt >= self._limits.attempts:
+                    error.message = f"its sample cannot be checked against sample_sha256: {error.message}"
                     raise
                 await self._spending.pause(delay(attempt, error, self._limits, self._clock))
                 attempt += 1
@@ -205,7 +219,8 @@ def known_ids(context: RunContext) -> dict[Fingerprint, str]:
 
 def gone(name: str, voice_id: str, users: Sequence[str], error: ServiceError) -> CallRefused:
     """The error of a voice that the service does not know (any more), and of the segments that need it."""
-    message = f'voice "{name}" ({voice_id}) is not at the service{needed_by(users)}: {error.message}'
+    called = f'"{name}" ({voice_id})' if name != voice_id else f'"{name}"'
+    message = f"voice {called} is not at the service{needed_by(users)}: {error.message}"
     return CallRefused(message, error.code, error.status, error.trace_id)
 
 

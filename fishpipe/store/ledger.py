@@ -51,6 +51,7 @@ _MIGRATIONS: Final = (
     """
     ALTER TABLE calls ADD COLUMN nonce TEXT;
     ALTER TABLE calls ADD COLUMN sample TEXT;
+    ALTER TABLE calls ADD COLUMN described TEXT;
     ALTER TABLE receipts ADD COLUMN realm TEXT NOT NULL DEFAULT '';
     ALTER TABLE receipts ADD COLUMN voice TEXT NOT NULL DEFAULT '';
     ALTER TABLE receipts ADD COLUMN model TEXT NOT NULL DEFAULT '';
@@ -66,7 +67,7 @@ _MIGRATIONS: Final = (
 )
 _COLUMNS: Final = (
     "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
-    " intended, updated, nonce"
+    " intended, updated, nonce, described, consent"
 )
 _RECEIPT: Final = (
     "at", "fingerprint", "kind", "realm", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "url",
@@ -163,7 +164,7 @@ class Ledger:
         kind: str,
         record: Mapping[str, Any],
         address: str,
-        consent: str | None,
+        described: Mapping[str, Any],
         nonce: str | None,
     ) -> None:
         """A request is about to leave; from here until its answer is read it is in doubt."""
@@ -171,14 +172,18 @@ class Ledger:
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO calls"
-                " (fingerprint, kind, state, record, address, consent, nonce, charged, intended, updated)"
-                " VALUES (?, ?, 'intended', ?, ?, ?, ?, 'unknown', ?, ?)"
+                " (fingerprint, kind, state, record, address, consent, described, nonce, charged, intended, updated)"
+                " VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, 'unknown', ?, ?)"
                 " ON CONFLICT (fingerprint) DO UPDATE SET"
                 " state = 'intended', address = excluded.address, nonce = excluded.nonce, charged = 'unknown',"
+                " consent = excluded.consent, described = excluded.described,"
                 " error = NULL, task_id = NULL, trace_id = NULL, url = NULL, voice_id = NULL, digest = NULL,"
                 " size = NULL, intended = excluded.intended, updated = excluded.updated",
-                (key, kind, json.dumps(record, ensure_ascii=False), address, consent, nonce, now, now),
-            )
+                (
+                    key, kind, json.dumps(record, ensure_ascii=False), address, described.get("consent"),
+                    json.dumps(described, ensure_ascii=False), nonce, now, now,
+                ),
+            )  # fmt: skip
 
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """Change a call's state, and add its receipt, in one transaction."""
@@ -347,7 +352,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 def _row(row: tuple[Any, ...]) -> CallRow:
     names = _COLUMNS.split(", ")
     values = dict(zip(names, row, strict=True))
-    return CallRow(**{**values, "record": json.loads(values["record"])})
+    described = json.loads(values["described"]) if values["described"] else {}
+    return CallRow(**{**values, "record": json.loads(values["record"]), "described": described})
 
 
 def _output(row: tuple[Any, ...]) -> OutputRow:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from fishpipe.errors import StoreError
-from fishpipe.graph.fingerprints import Digest, Fingerprint
+from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
 from fishpipe.store.clips import clip_path, scan
@@ -127,8 +127,8 @@ class ProjectStore:
     def intend(self, step: ClipStep | VoiceStep, nonce: str | None = None) -> None:
         """A request is about to leave; its answer may come under `nonce`."""
         kind = "voice" if isinstance(step, VoiceStep) else "clip"
-        consent = step.voice.consent if isinstance(step, VoiceStep) else None
-        self.ledger.intend(step.fingerprint, kind, step.record, step.address, consent, nonce)
+        described = description(step.voice) if isinstance(step, VoiceStep) else {}
+        self.ledger.intend(step.fingerprint, kind, step.record, step.address, described, nonce)
 
     def checked(self, info: VoiceInfo, consent: str | None) -> None:
         """A voice by id was found at the service, and can speak."""
