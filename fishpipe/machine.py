@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 import signal
+import sys
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -60,6 +61,17 @@ def on_signals(stop: Callable[[int], None], is_stopping: Callable[[], bool]) -> 
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def responsive() -> Iterator[None]:
+    """Threads that compute let the event loop in within half a millisecond, while the block runs (default: 5 ms)."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def calls_for_open_files(wanted: int) -> int:

@@ -313,7 +313,9 @@ class _Planner:
             return row.charged != "no" and self.options.in_doubt != "retry"
         if row.state not in MOST_RETRIES or self.options.in_doubt == "retry":
             return False
-        spent = self.snapshot.retried.get(row.fingerprint, 0) >= MOST_RETRIES[row.state]
+        # A build that was stopped or killed is no reason to stop here: only what the service did counts.
+        killed = row.state == "intended" and row.error is None
+        spent = not killed and self.snapshot.retried.get(row.fingerprint, 0) >= MOST_RETRIES[row.state]
         return spent or self.options.in_doubt == "skip"
 
     @staticmethod

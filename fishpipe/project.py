@@ -18,7 +18,7 @@ from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
 from fishpipe.errors import BudgetError, FishpipeError, ManifestError, StoreError
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
-from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals
+from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals, responsive
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
 from fishpipe.ports import RunContext, RunLimits
@@ -296,7 +296,7 @@ class Project:
             )
             run = Run(session.plan, session.graph, context, options)
             try:
-                with on_signals(run.stop, lambda: run.tally.interrupted > 0):
+                with responsive(), on_signals(run.stop, lambda: run.tally.interrupted > 0):
                     done = await run.carry_out()
             except asyncio.CancelledError:
                 run.tally.interrupted = run.tally.interrupted or 130

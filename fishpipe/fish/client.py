@@ -201,15 +201,16 @@ class FishClient:
     def _cleaned(self, response: httpx.Response) -> httpx.Response:
         """The answer without the token, should the service echo it, also where JSON spells it in another way."""
         content = response.content
-        if not self._secrets:
-            return response
         for secret in self._secrets:
             for spelling in {secret, url_quote(secret, safe="")}:
                 content = content.replace(spelling.encode(), b"***")
         if b"\\" in content:
             with contextlib.suppress(ValueError, RecursionError):
                 content = self._masked(json.dumps(json.loads(content), ensure_ascii=False)).encode("utf-8", "replace")
-        headers = [(name, self._masked(value)) for name, value in response.headers.multi_items()]
+        sent = response.headers.multi_items()
+        headers = [(name, self._masked(value)) for name, value in sent]
+        if content == response.content and headers == sent:
+            return response
         headers = [(name, value) for name, value in headers if name not in _AS_SENT]
         return httpx.Response(response.status_code, headers=headers, content=content)
 

@@ -52,6 +52,9 @@ class Calls:
             answer = await self._resolved(action) or await self._pay(action, voice_ids, place)
         finally:
             place.give()
+        # Who waited for the place sends its request before this clip is fetched.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)
 
     async def _resolved(self, action: Speak) -> Answered | None:

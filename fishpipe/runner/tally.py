@@ -85,7 +85,7 @@ class Tally:
         """A call waits for a decision."""
         self.in_doubt += 1
         self.code = max(self.code, 1)
-        message = row.error or "the last run ended before its answer was read; it may have been charged"
+        message = row.error or "the last run ended before its answer was read"
         hint = "pay for it again: --in-doubt retry"
         place = str(step.span)
         self.context.reporter.tell(
