@@ -185,9 +185,10 @@ class Builder:
         if not text:
             self._say(node.span, "text renders to nothing", "give it words, or use pause:")
             return None
-        alone = len(voices) == 1 and not isinstance(voices[0], OneShotVoice)
+        muted = any(layer.mute for layer in layers)
+        alone = muted or (len(voices) == 1 and not isinstance(voices[0], OneShotVoice))
         asked, places = settings(layers, node.span, self._say, takes_audios=alone)
-        if asked.api == "tts":
+        if asked.api == "tts" and not muted:
             self._check_cues(text, asked.model, len(voices), node.span)
         places |= dict.fromkeys(("voice", "voice_id", "reference_id", "references"), speaker) | {"text": node.span}
         return Speech(text=text, voices=voices, settings=asked, places=places)

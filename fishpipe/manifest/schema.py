@@ -28,6 +28,7 @@ _EXPECTED: Final = {
     "duration": "a length of time with its unit, such as 300ms, 1.5s or 2m",
     "id": "letters, digits, _ and -",
     "language": "a language tag such as en or pt-BR",
+    "price": "an amount in USD, or unknown",
     "sample_sha256": "64 hexadecimal digits: sha256sum SAMPLE",
     "callback_listen": "HOST:PORT, such as 127.0.0.1:8787",
     "line": "text",

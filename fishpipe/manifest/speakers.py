@@ -76,10 +76,13 @@ class Speakers:
                 self._say(node.span, f'no voice "{name}"', hint)
 
     def of(self, layers: Sequence[Layer], at: Span) -> tuple[tuple[Voice, ...], Layer]:
-        """Who speaks by the strongest level that says so, and the first voice's level of the cascade."""
+        """Who speaks by the strongest level that says so, and the first voice's level of the cascade.
+
+        That level is mute where it cannot be told.
+        """
         for layer in layers:
             if layer.mute:
-                return (), Layer()
+                return (), layer
             if layer.speaker is not None:
                 return self._chosen(*layer.speaker)
         if self.names:
@@ -97,6 +100,8 @@ class Speakers:
             return tuple(ExistingVoice(name=name, span=span, id=name) for name, span in ids), Layer()
         names = [str(item.value) for item in items]
         voices = tuple(self.voices[name] for name in names if name in self.voices)
+        if len(voices) < len(names):
+            return (), Layer(mute=True)
         for item in items if len(items) > 1 else ():
             if isinstance(self.voices.get(str(item.value)), OneShotVoice):
                 message = f'voice "{item.value}" is made of references, and cannot be one of several'
