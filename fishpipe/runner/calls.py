@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import (
     AudioError,
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from fishpipe.runner.spending import Spending
     from fishpipe.runner.window import Place
     from fishpipe.snapshot import CallRow
+
+
+# How often a link that is dead is tried again: a new file may take some seconds to show.
+_MOST_DEAD: Final = 3
 
 
 class Calls:
@@ -145,7 +149,7 @@ class Calls:
                     await self._context.downloads.fetch(url, part)
                     return await asyncio.to_thread(self._keep, step, before)
             except (AudioError, TransientError, LinkExpired) as error:
-                if isinstance(error, LinkExpired) and (not patient or error.status is None):
+                if isinstance(error, LinkExpired) and (not patient or error.status is None or attempt > _MOST_DEAD):
                     raise
                 self._store.note(step.fingerprint, str(error))
                 if attempt >= self._limits.attempts:

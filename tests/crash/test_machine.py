@@ -262,7 +262,7 @@ def test_random_lives(half: int) -> None:
     gc.collect()
     gc.disable()
     bound = settings(
-        max_examples=max(12, SOAK * 5),
+        max_examples=max(8, SOAK * 5),
         stateful_step_count=12,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import TOKEN
-from tests.functional.test_hostile_service import Service, hostile, reply
+from tests.functional.test_hostile_service import Service, hostile, quick, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Cli = Callable[..., Result]
     Write = Callable[..., Path]
 
-__all__ = ["hostile"]
+__all__ = ["hostile", "quick"]
 SHOW = """
     fishpipe: 1
     provider: {delivery: wait}

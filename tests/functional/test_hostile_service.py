@@ -124,7 +124,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same run, less patient."""
     limits = RunLimits(
         concurrency=3, first_delay=0.01, longest_delay=0.05, rate_limits=5, attempts=4, voice_grace=0.2,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fishpipe.machine import calls_for_open_files
+from fishpipe.ports import RunLimits
 from fishpipe.store.network import kind_of_mount
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def test_a_task_without_an_answer_after_a_day_is_in_doubt(
     with sqlite3.connect(".fishpipe/ledger.db") as db:
         db.execute("UPDATE calls SET state = 'submitted', url = NULL, intended = intended - 90000")
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", "http://127.0.0.1:9")
+    impatient = RunLimits(attempts=2, first_delay=0.01)
+    monkeypatch.setattr("fishpipe.project.Project._limits", lambda *_: impatient)
     assert cli("build").code == 1, "no answer is no word: the task stays"
     assert "collect: paid for already" in cli("plan").out
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", other.url)
