@@ -94,8 +94,8 @@ def _line(event: Event, done: int, total: int) -> str:
             return f"[{done}/{total}] {address} {seconds:.1f} s"
         case CallRetried(address=address, error=error, delay=delay):
             return f"{address}: {error}; not charged; again in {delay:.1f} s"
-        case DoubtRetried(address=address, error=error, usd=usd):
-            why = error or "no answer was read"
+        case DoubtRetried(address=address, error=error, usd=usd, trace_id=trace):
+            why = (error or "no answer was read") + (f", trace {trace}" if trace and trace not in error else "")
             return f"{address}: in doubt ({why}): it may have been charged; paying again, once ({money(usd)})"
         case CallProblem(address=address, place=place, message=message, hint=hint, charged=charged):
             return f"{place}: {address}: {message}{_CHARGED[charged]}{hint and '. ' + hint}"

@@ -58,6 +58,8 @@ class Layout:
         try:
             for folder in (self.state, self.clips, self.parts):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Whoever made it first: it holds what was paid for, and the secret of the callbacks.
+            self.state.chmod(self.state.stat().st_mode & 0o770)
             for name, text in (("README", README), (".gitignore", "*\n")):
                 if not (self.state / name).exists():
                     write_whole(self.state / name, text.encode())

@@ -177,6 +177,31 @@ def test_a_task_without_an_answer_after_a_day_is_in_doubt(
     assert "in doubt" in cli("plan").out
 
 
+def test_strangers_cannot_read_the_state(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW)
+    Path(".fishpipe").mkdir(mode=0o755)
+    assert cli("build").code == 0
+    assert Path(".fishpipe").stat().st_mode & 0o007 == 0
+
+
+def test_a_token_that_others_can_read_is_said_and_nowhere_else_to_be_read(
+    cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(SHOW)
+    monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
+    Path(".env").write_text("ACEDATACLOUD_API_TOKEN=tok-from-the-file\n")
+    Path(".env").chmod(0o644)
+    done = cli("build", "-v")
+    assert done.code == 0
+    assert ".env holds your token, and others can read it: chmod 600 .env" in done.err
+    Path(".env").chmod(0o600)
+    said = [cli(verb, "--json") for verb in ("build", "plan", "status", "spend")]
+    assert all("others can read" not in result.err for result in said)
+    files = [path.read_bytes() for path in Path(".fishpipe").rglob("*") if path.is_file()]
+    assert all(b"tok-from-the-file" not in data for data in files)
+    assert all("tok-from-the-file" not in result.out + result.err for result in (done, *said))
+
+
 @pytest.mark.parametrize(
     ("folder", "kind"),
     [("/home/ana/show", "ext4"), ("/mnt/team/show", "nfs4"), ("/mnt/team/local/show", "ext4"), ("/mnt/teams", "ext4")],
