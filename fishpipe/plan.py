@@ -6,7 +6,7 @@ Each action carries its reason and its cost as data; prose is made at the edge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.errors import BudgetError
@@ -81,20 +81,22 @@ class Speak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collect:
-    """Fetch what is paid for already, or look for a voice that may be."""
+    """Fetch what is paid for already, or look for a voice that may be, and then has cost `cost`."""
 
     step: ClipStep | VoiceStep
     reason: Reason
     row: CallRow
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A call that waits for a decision; what needs it is not built."""
+    """A call that waits for a decision; what needs it is not built. It may have cost `cost`."""
 
     step: ClipStep | VoiceStep
     reason: Reason
     row: CallRow
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,11 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (self.voices or self.clips or self.collect or self.held or self.stitches)
+
+    @property
+    def is_stitching(self) -> bool:
+        """Whether all that is to do needs no service."""
+        return not (self.voices or self.clips or self.collect or self.held)
 
     @property
     def paid(self) -> tuple[CreateVoice | Speak, ...]:
@@ -259,7 +266,7 @@ class _Planner:
                 code: ReasonCode = "clip missing" if row.state == "stored" else "paid for"
                 self.collect.append(Collect(step=step, reason=Reason(code=code), row=row))
             elif row is not None and self._holds(row):
-                self.held.append(Held(step=step, reason=self._again(row), row=row))
+                self.held.append(Held(step=step, reason=self._again(row), row=row, cost=cost))
             else:
                 yield Speak(step=step, reason=self._again(row) if row else self._why(step), cost=cost)
 
@@ -273,9 +280,9 @@ class _Planner:
             elif row is not None and self._holds(row):
                 reason = self._again(row)
                 if reason.code == "in doubt":
-                    self.collect.append(Collect(step=step, reason=reason, row=row))
+                    self.collect.append(Collect(step=step, reason=reason, row=row, cost=self._voice_cost()))
                 else:
-                    self.held.append(Held(step=step, reason=reason, row=row))
+                    self.held.append(Held(step=step, reason=reason, row=row, cost=self._voice_cost()))
             else:
                 reason = self._again(row) if row else Reason(code="new")
                 yield CreateVoice(step=step, reason=reason, cost=self._voice_cost())

@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
-from fishpipe.errors import BudgetError, FishpipeError, ManifestError, StoreError
+from fishpipe.errors import (
+    AuthError,
+    BudgetError,
+    CallRefused,
+    ConfigurationError,
+    FishpipeError,
+    ManifestError,
+    StoreError,
+)
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
 from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals, responsive
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
 from fishpipe.ports import RunContext, RunLimits
+from fishpipe.runner.voices import gone
 from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.project_store import ProjectStore
@@ -213,12 +222,35 @@ class Project:
     def run(self, session: Session, reporter: Reporter, options: RunOptions) -> RunFinished:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
         with ExitStack() as stack:
-            access = self.access
-            base_url, token = access.base_url.value, access.token.value if access.token else None
-            if self.provider == "sandbox" and (session.plan.collect or session.plan.paid):
+            base_url, token = self.access.base_url.value, self._trusted_token()
+            if self.provider == "sandbox" and not session.plan.is_stitching:
                 base_url, token = stack.enter_context(self.sandbox()), "sandbox"
             stack.callback(reporter.close)
             return asyncio.run(self._carry_out(session, reporter, options, base_url, token))
+
+    def refresh(self, session: Session) -> list[CallRefused]:
+        """Look all voices of a session up, also those that are known; what is wrong with them, and for whom.
+
+        The session must be for writing. Raises ServiceError where the service cannot be asked.
+        """
+        graph, store = session.graph, session.store
+        rows = [(step.name, row.voice_id, key) for key, step in graph.voices.items() if (row := store.row(key))]
+        wanted = [(name, voice_id, str(key)) for name, voice_id, key in rows if voice_id]
+        used = {speaker.id for clip in graph.clips.values() for speaker in clip.speakers}
+        wanted += [(voice.name, voice_id, voice_id) for voice_id, voice in graph.existing.items() if voice_id in used]
+        missing = []
+        with self.catalog() as catalog:
+            for name, voice_id, key in wanted:
+                users = [use.address for clip in graph.clips.values() if clip.speaks_with(key) for use in clip.uses]
+                try:
+                    info = catalog.voice(voice_id)
+                except CallRefused as error:
+                    store.unchecked(voice_id)
+                    missing.append(gone(name, voice_id, users, error))
+                else:
+                    if voice_id in graph.existing:
+                        store.checked(info, graph.existing[voice_id].consent)
+        return missing
 
     def voice_names(self) -> dict[str, str]:
         """The manifest's names of the voices that have an id, by id."""
@@ -265,6 +297,13 @@ class Project:
         with running(self.manifest.root / ".fishpipe" / "sandbox", Switches(), self.clock.now) as url:
             yield url
 
+    def _trusted_token(self) -> str | None:
+        """The token, where it may be sent; None where it is missing, or must not go to this address."""
+        try:
+            return self.access.check("this needs")
+        except (AuthError, ConfigurationError):
+            return None
+
     async def _carry_out(
         self, session: Session, reporter: Reporter, options: RunOptions, base_url: str, token: str | None
     ) -> RunFinished:
@@ -301,8 +340,8 @@ class Project:
             except asyncio.CancelledError:
                 run.tally.interrupted = run.tally.interrupted or 130
                 done = run.summary()
-        self._remember(session)
         reporter.tell(done)
+        self._remember(session)
         if run.tally.crash is not None:
             raise run.tally.crash
         return done
@@ -312,7 +351,8 @@ class Project:
     ) -> tuple[Callbacks | None, list[str]]:
         """The receiver of callbacks, listening, where answers come that way; and its secret."""
         provider = self.manifest.provider
-        if provider.delivery != "callback" or not (session.plan.paid or session.plan.collect):
+        waits = session.plan.paid or session.plan.collect or session.plan.held
+        if provider.delivery != "callback" or not waits:
             return None, []
         try:
             from fishpipe.fish.callbacks import Receiver

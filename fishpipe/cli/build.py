@@ -55,9 +55,15 @@ def build(
     project = open_project(arguments, concurrency=jobs, budget=budget)
     chosen = PlanOptions(force=force, in_doubt=in_doubt)
     with project.session(arguments.targets, chosen) as session:
-        if session.plan.is_empty:
+        if session.plan.is_empty and not refresh:
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
+        if refresh:
+            missing = project.refresh(session)
+            for error in missing:
+                err(str(error))
+            if missing:
+                return 1
         decided = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
         planned = session if decided == chosen else project.replanned(session, decided)
         if collect:
@@ -69,7 +75,7 @@ def build(
             _confirm(project, planned.plan)
         done = _run(
             project, planned, arguments, decided,
-            keep_going=keep_going, collect=collect, deadline=deadline, refresh=refresh,
+            keep_going=keep_going, collect=collect, deadline=deadline,
         )  # fmt: skip
     return done.exit_code
 
@@ -112,7 +118,7 @@ def _confirm(project: Project, plan: Plan) -> None:
 
 def _run(
     project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool,
-    deadline: float | None, refresh: bool,
+    deadline: float | None,
 ) -> RunFinished:  # fmt: skip
     from fishpipe.report.events import summary_text
     from fishpipe.runner.run import RunOptions
@@ -124,7 +130,6 @@ def _run(
         ceiling=project.ceiling(session),
         deadline=deadline,
         free=project.provider == "sandbox",
-        refresh=refresh,
     )
     done = project.run(session, _reporter(arguments), how)
     if not arguments.json and not arguments.quiet:

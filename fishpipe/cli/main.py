@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -69,6 +70,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+            return _unexpected(error)
+        _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}. Nothing that was paid for is lost")
+        return 1
     except Exception as error:  # noqa: BLE001  (the boundary)
         return _unexpected(error)
     return result if isinstance(result, int) else 0
@@ -132,11 +138,15 @@ def _unexpected(error: Exception) -> int:
     text = "".join(traceback.format_exception(error))
     for token in filter(None, {*SECRETS, os.environ.get(TOKEN, "").strip()}):
         text = text.replace(token, "***")
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", errors="backslashreplace", prefix="fishpipe-", suffix=".log", delete=False
-    ) as log:
-        log.write(f"fishpipe {__version__}, Python {sys.version}\n{text}")
-    _say(f"internal error: {type(error).__name__}. This is a bug; please report it with {Path(log.name)}")
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="backslashreplace", prefix="fishpipe-", suffix=".log", delete=False
+        ) as log:
+            log.write(f"fishpipe {__version__}, Python {sys.version}\n{text}")
+        where = str(Path(log.name))
+    except OSError as full:
+        where = f"this line: {text.splitlines()[-1]} (no log: {full.strerror})"
+    _say(f"internal error: {type(error).__name__}. This is a bug; please report it with {where}")
     return 70
 
 

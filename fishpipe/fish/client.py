@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import ClipStep, VoiceStep
     from fishpipe.manifest.model import Delivery
 
-# A paid answer may take minutes; the call's own deadline bounds it.
-_PAID_TIMEOUT: Final = httpx.Timeout(600.0, connect=20.0, pool=None)
 _MAX_ANSWER: Final = 16 << 20
 _FREE_TIMEOUT: Final = httpx.Timeout(60.0, connect=20.0, pool=None)
 _FREE_DEADLINE: Final = 120.0
@@ -59,6 +57,7 @@ class FishClient:
         self._delivery = delivery
         self._now = now
         self._deadline = deadline
+        self._patience = httpx.Timeout(deadline, connect=20.0, pool=None)
         headers = {"accept": "application/json", "user-agent": "fishpipe"}
         if token:
             headers["authorization"] = f"Bearer {token}"
@@ -157,7 +156,7 @@ class FishClient:
             raise AuthError("no token is set", "no_token")
         try:
             async with asyncio.timeout(self._deadline):
-                response = await self._read("POST", path, json=body, headers=headers, timeout=_PAID_TIMEOUT)
+                response = await self._read("POST", path, json=body, headers=headers, timeout=self._patience)
         except TimeoutError as error:
             raise CallInDoubt(f"no answer came within {self._deadline:g} s (call_deadline)", "deadline") from error
         except _NEVER_LEFT as error:

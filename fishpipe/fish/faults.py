@@ -129,7 +129,7 @@ def _upstream(message: str) -> tuple[str, tuple[str, ...]]:
         return message, ()
     locations = [_location(item.get("loc")) for item in items]
     words = (f"{'.'.join(loc)}: {item['msg']}{_found(item)}" for loc, item in zip(locations, items, strict=True))
-    return "; ".join(words), tuple(loc[-1] for loc in locations)
+    return "; ".join(words), tuple(name for loc in locations for name in reversed(loc))
 
 
 def _location(loc: object) -> list[str]:

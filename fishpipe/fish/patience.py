@@ -1,4 +1,4 @@
-"""HTTP connections that are not held for ever: a stranger who says nothing, or says it slowly, is hung up on."""
+"""HTTP connections that are not held for ever: who says nothing, or says it slowly, is hung up on."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class Impatient(H11Protocol):
         super().connection_made(transport)
         if len(self.open) >= MOST:
             next(iter(self.open)).hang_up()
+        self._begin()
+
+    def on_response_complete(self) -> None:
+        """One request is done: the next may take its time."""
+        super().on_response_complete()
+        if self in self.open:
+            self._forget()
+            self._begin()
+
+    def _begin(self) -> None:
         self.open[self] = asyncio.get_running_loop().call_later(LONGEST, self.hang_up)
 
     def connection_lost(self, exc: Exception | None) -> None:

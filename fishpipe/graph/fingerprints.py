@@ -57,7 +57,6 @@ def description(voice: CreatedVoice) -> dict[str, Any]:
         "tags": list(voice.tags) or None,
         "cover_image": voice.cover_image,
         "visibility": voice.visibility if voice.create == "model" else None,
-        "consent": voice.consent,
     }
     return {name: value for name, value in told.items() if value is not None}
 

@@ -89,6 +89,10 @@ class ClipStep:
         """The place of the first segment that uses it."""
         return self.uses[0].span
 
+    def speaks_with(self, voice: str) -> bool:
+        """Whether a voice, by its id or fingerprint, speaks here."""
+        return any(voice in (speaker.created, speaker.id) for speaker in self.speakers)
+
     @property
     def text(self) -> str:
         """The words, as they are sent."""

@@ -158,7 +158,7 @@ class Builder:
             voices, voice_layer = self.speakers.of(layers, at)
             speaker = next((layer.speaker for layer in layers if layer.speaker is not None), None)
             layers = [own, defaults, voice_layer, self.defaults]
-            body = self._speech(text, voices, layers, speaker[1].span if speaker else at)
+            body = self._speech(text, voices, layers, speaker[1].span if speaker else text.span)
             at = text.span
         elif (pause := item.get("pause")) is not None:
             body = Pause(duration=micros(pause, self._say))

@@ -118,7 +118,7 @@ def _voices(graph: Graph, snapshot: Snapshot) -> list[dict[str, Any]]:
                 "name": step.name,
                 "state": state,
                 "id": (row.voice_id or "") if row else "",
-                "consent": row.consent if row and row.voice_id else step.voice.consent,
+                "consent": step.voice.consent or (row.consent if row else None),
             }
         )
     for voice_id, voice in graph.existing.items():

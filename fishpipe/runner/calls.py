@@ -18,13 +18,14 @@ from fishpipe.errors import (
 )
 from fishpipe.events import ClipStored
 from fishpipe.ports import Answered, Submitted, TaskFailed, VoiceInfo
+from fishpipe.runner.payments import Doubt
 from fishpipe.runner.retry import delay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.plan import Collect, Speak
+    from fishpipe.plan import Collect, Held, Speak
     from fishpipe.ports import Outcome, RunContext
     from fishpipe.runner.payments import Payments
     from fishpipe.runner.results import Results
@@ -45,57 +46,75 @@ class Calls:
         self._store, self._clock, self._limits = context.store, context.clock, context.limits
         self._downloading = asyncio.Semaphore(context.limits.downloads)
 
-    async def speak(self, action: Speak, voice_ids: Sequence[str], place: Place) -> None:
-        """Pay for a clip and keep it; the place in the window is given back when the answer is there.
+    async def speak(self, action: Speak, voice_ids: Sequence[str], place: Place) -> bool:
+        """Pay for a clip and keep it: True. The place in the window is given back when the answer is there.
 
         Raises ServiceError or AudioError; the row says how far it came.
         """
         step = action.step
         try:
             self._spending.check_open()
-            answer = await self._resolved(action) or await self._pay(action, voice_ids, place)
+            answer = await self._resolved(action, place) or await self._pay(action, voice_ids, place)
         finally:
             place.give()
         # Who waited for the place sends its request before this clip is fetched.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)
+        return True
 
-    async def _resolved(self, action: Speak) -> Answered | None:
-        """A call in doubt: its callback may still come, or else it is made again."""
-        if action.reason.code != "in doubt":
-            return None
+    async def _resolved(self, action: Speak, place: Place) -> Answered | None:
+        """A call in doubt whose callback still comes; the place is not held while it is waited for."""
         step, row = action.step, self._store.row(action.step.fingerprint)
-        outcome = None
-        if row is not None and row.state == "intended":
-            outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
+        if action.reason.code != "in doubt" or row is None or row.state != "intended" or row.nonce is None:
+            return None
+        place.give()
+        outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
         if outcome is not None:
             return _audio(self._payments.resolved(step, action.cost, outcome))
-        self._spending.retrying(step.fingerprint)
-        self._payments.again(step, action.cost, action.reason.what, (row.trace_id if row else None) or "")
+        await place.take()
         return None
 
+    async def resolve(self, held: Held, step: ClipStep) -> bool:
+        """A call that waits for a decision: whether its callback came, and its clip is kept."""
+        row = held.row
+        if row.state != "intended":
+            return False
+        outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
+        if outcome is None:
+            return False
+        answer = _audio(self._payments.resolved(step, held.cost, outcome))
+        await self._fetch(step, answer, paid=False, usd=0.0)
+        return True
+
     async def _pay(self, action: Speak, voice_ids: Sequence[str], place: Place) -> Answered:
-        step = action.step
+        step, doubt = action.step, None
+        if action.reason.code == "in doubt":
+            self._spending.retrying(step.fingerprint)
+            doubt = Doubt.of(self._store.row(step.fingerprint), action.reason.what)
         while True:
             try:
                 answer, nonce = await self._payments.pay(
-                    step, action.cost, lambda callback: self._context.speech.speak(step, voice_ids, callback), place
+                    step,
+                    action.cost,
+                    lambda callback: self._context.speech.speak(step, voice_ids, callback),
+                    place,
+                    doubt,
                 )
             except CallInDoubt as error:
                 if error.code == "deadline" or not self._spending.may_retry_doubt(step.fingerprint, action.cost):
                     raise
-                self._payments.again(step, action.cost, error.message, error.trace_id)
+                doubt = Doubt(error=error.message, trace_id=error.trace_id)
             else:
                 if isinstance(answer, Submitted):
                     return await self._result(step, answer.task_id, self._clock.now(), nonce)
                 return _audio(answer)
 
-    async def collect(self, action: Collect, step: ClipStep, place: Place | None) -> None:
-        """Fetch what is paid for already; a task that may still run holds a place."""
+    async def collect(self, action: Collect, step: ClipStep, place: Place | None) -> bool:
+        """Fetch what is paid for already: True; a task that may still run holds a place."""
         row = action.row
         if row.state == "fetched" and await asyncio.to_thread(self._finish, step, row):
-            return
+            return True
         if row.url and row.state in ("answered", "fetched", "stored"):
             answer = Answered(url=row.url, task_id=row.task_id)
         elif row.task_id:
@@ -107,6 +126,7 @@ class Calls:
         else:
             raise self._lost(step, LinkExpired("neither a link nor a task is known"))
         await self._fetch(step, answer, paid=False, usd=0.0)
+        return True
 
     async def _result(self, step: ClipStep, task_id: str, since: float, nonce: str | None) -> Answered:
         try:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import CallFailed, CallInDoubt, ServiceError, TransientError
 from fishpipe.events import CallRetried, CallSubmitted, DoubtRetried
 from fishpipe.graph.steps import ClipStep, VoiceStep
+from fishpipe.plan import Cost
 from fishpipe.ports import Answered, Receipt, Submitted, TaskFailed, VoiceInfo
 from fishpipe.runner.retry import delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from fishpipe.plan import Cost
     from fishpipe.ports import Outcome, RunContext
     from fishpipe.runner.results import Results
     from fishpipe.runner.spending import Spending
     from fishpipe.runner.window import Place, Window
+    from fishpipe.snapshot import CallRow
 
     Accepted = Submitted | Answered | VoiceInfo
     Send = Callable[[str | None], Coroutine[object, object, Accepted]]
@@ -27,6 +29,21 @@ if TYPE_CHECKING:
 
 # How long the answer of a submission may still take once its callback is there, in seconds.
 _MOMENT: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why a call that may have been charged is made again; `paid` where its first payment has a receipt already."""
+
+    error: str
+    trace_id: str = ""
+    paid: bool = False
+
+    @classmethod
+    def of(cls, row: CallRow | None, error: str) -> Doubt:
+        """As the ledger has it."""
+        trace = (row.trace_id if row else None) or ""
+        return cls(error=error, trace_id=trace, paid=row is not None and row.state == "lost")
 
 
 class Payments:
@@ -37,42 +54,36 @@ class Payments:
         self._store, self._clock, self._limits = context.store, context.clock, context.limits
 
     async def pay(
-        self, step: ClipStep | VoiceStep, cost: Cost, send: Send, place: Place
+        self, step: ClipStep | VoiceStep, cost: Cost, send: Send, place: Place, doubt: Doubt | None = None
     ) -> tuple[Accepted, str | None]:
         """The service's answer to `send(callback address)`, and the nonce of its callback.
 
-        Raises ServiceError; the row says how far it came. The place is given back while a retry waits.
+        One in `doubt` is made again: said, and kept in the record of money. Raises ServiceError; the row says how
+        far it came. The place is given back while a retry waits.
         """
         attempt = limited = 1
         while True:
             self._spending.check_open()
+            if doubt is not None:
+                self._again(step, cost, doubt)
+                doubt = None
             nonce = secrets.token_urlsafe(16) if self._context.callbacks is not None else None
             self._store.intend(step, nonce)
             try:
-                answer = await self._answer(send, nonce)
+                answer = await self._answer(step, send, nonce)
             except TransientError as error:
                 self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
-                too_fast = error.status == 429
                 if attempt >= self._limits.attempts or limited >= self._limits.rate_limits:
                     raise
-                wait = delay(min(limited, 4) if too_fast else attempt, error, self._limits, self._clock)
-                self._context.reporter.tell(CallRetried(address=step.address, error=error, delay=wait, attempt=attempt))
-                place.give()
-                if too_fast:
-                    limited += 1
-                    self._window.limited(wait)
-                else:
-                    attempt += 1
-                    await self._spending.pause(wait)
-                await place.take()
+                too_fast = error.status == 429
+                await self._wait_out(step, error, place, min(limited, 4) if too_fast else attempt)
+                limited, attempt = limited + too_fast, attempt + (not too_fast)
             except CallInDoubt as error:
                 self._store.note(step.fingerprint, str(error), "unknown")
                 early = await self._results.early(nonce)
                 if early is None:
                     raise
-                answer = self._succeeded(step, early)
-                self._paid(step, cost, answer)
-                return answer, nonce
+                return self.resolved(step, cost, early), nonce
             except CallFailed as error:
                 self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
                 raise
@@ -84,7 +95,18 @@ class Payments:
                 self._window.succeeded()
                 return answer, nonce
 
-    async def _answer(self, send: Send, nonce: str | None) -> Accepted:
+    async def _wait_out(self, step: ClipStep | VoiceStep, error: TransientError, place: Place, attempt: int) -> None:
+        """Let some time pass before the next attempt; nobody's place is held for it."""
+        wait = delay(attempt, error, self._limits, self._clock)
+        self._context.reporter.tell(CallRetried(address=step.address, error=error, delay=wait, attempt=attempt))
+        place.give()
+        if error.status == 429:
+            self._window.limited(wait)
+        else:
+            await self._spending.pause(wait)
+        await place.take()
+
+    async def _answer(self, step: ClipStep | VoiceStep, send: Send, nonce: str | None) -> Accepted:
         """The answer to the request, or the callback that comes before it."""
         address = self._results.address(nonce)
         if nonce is None or address is None:
@@ -97,19 +119,21 @@ class Payments:
             if not post.done():
                 # The submission's own answer says which task is ours; it is given a moment.
                 await asyncio.wait([post], timeout=_MOMENT)
-            return await post if post.done() else self._fine(arrived.result())
+            return await post if post.done() else self._fine(step, arrived.result())
         finally:
             post.cancel()
 
     @staticmethod
-    def _fine(outcome: Outcome) -> Answered | VoiceInfo:
+    def _fine(step: ClipStep | VoiceStep, outcome: Outcome) -> Answered | VoiceInfo:
         if isinstance(outcome, TaskFailed):
             raise CallFailed(outcome.message, trace_id=outcome.trace_id or "")
+        if isinstance(outcome, VoiceInfo) != isinstance(step, VoiceStep):
+            raise CallFailed("the service sent the answer of another kind of call", trace_id=outcome.trace_id or "")
         return outcome
 
     def _succeeded(self, step: ClipStep | VoiceStep, outcome: Outcome) -> Answered | VoiceInfo:
         try:
-            return self._fine(outcome)
+            return self._fine(step, outcome)
         except CallFailed as error:
             self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
             raise
@@ -120,11 +144,12 @@ class Payments:
         self._paid(step, cost, answer)
         return answer
 
-    def again(self, step: ClipStep | VoiceStep, cost: Cost, error: str, trace_id: str = "") -> None:
+    def _again(self, step: ClipStep | VoiceStep, cost: Cost, doubt: Doubt) -> None:
         """A call that may have been charged is made again: said, and kept in the record of money."""
         usd = None if cost.unpriced else cost.usd
-        self._store.receipt(receipt_of(step, "in doubt", cost))
-        self._context.reporter.tell(DoubtRetried(address=step.address, error=error, usd=usd, trace_id=trace_id))
+        self._store.receipt(receipt_of(step, "in doubt", Cost() if doubt.paid else cost))
+        told = DoubtRetried(address=step.address, error=doubt.error, usd=usd, trace_id=doubt.trace_id)
+        self._context.reporter.tell(told)
 
     def _paid(self, step: ClipStep | VoiceStep, cost: Cost, answer: Accepted) -> None:
         receipt = receipt_of(step, "voice" if isinstance(step, VoiceStep) else "clip", cost, answer)

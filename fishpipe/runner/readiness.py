@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """Makes a plan's voices ready, each once; `refresh` looks voices by id up although they were before."""
+    """Makes a plan's voices ready, each once."""
 
-    def __init__(
-        self, plan: Plan, graph: Graph, context: RunContext, voices: Voices, tally: Tally, *, refresh: bool
-    ) -> None:
+    def __init__(self, plan: Plan, graph: Graph, context: RunContext, voices: Voices, tally: Tally) -> None:
         self._plan, self._graph, self._context = plan, graph, context
-        self._voices, self._tally, self._refresh = voices, tally, refresh
+        self._voices, self._tally = voices, tally
         self._known = known_ids(context)
         self._tasks: dict[str, asyncio.Task[str]] = {}
         self._told: set[str] = set()
+        self._there: set[str] = set()
 
     async def release(self, ready: Callable[[Speak, tuple[str, ...]], None]) -> None:
         """Give each clip to `ready` with the ids of its voices, as soon as these can speak; ends when all can."""
@@ -81,7 +80,7 @@ class Readiness:
         if speaker.created is not None:
             return self._known.get(speaker.created) or self._tasks.get(speaker.created)
         voice_id = speaker.id or ""
-        if voice_id in self._context.snapshot.checked and not self._refresh:
+        if voice_id in self._context.snapshot.checked:
             return voice_id
         if voice_id not in self._tasks:
             self._tasks[voice_id] = asyncio.create_task(self._check(voice_id))
@@ -112,15 +111,17 @@ class Readiness:
 
     def _users(self, voice: str | Fingerprint) -> list[str]:
         """The segments that are to be spoken with a voice, by its id or fingerprint."""
-        users = (use for speak in self._plan.clips if _uses(speak.step, voice) for use in speak.step.uses)
+        users = (use for speak in self._plan.clips if speak.step.speaks_with(voice) for use in speak.step.uses)
         return [use.address for use in users]
 
     async def refused(self, step: ClipStep, voice_ids: tuple[str, ...], error: CallRefused) -> None:
         """A clip was refused: where it is for a voice that is gone, that is told, once, with all that it breaks."""
         named = [speaker for speaker in step.speakers if not speaker.references]
         for speaker, voice_id in zip(named, voice_ids, strict=False):
-            missing = await self._voices.is_gone(voice_id) if error.status in (400, 404) else None
+            asked = error.status in (400, 404) and voice_id not in self._there
+            missing = await self._voices.is_gone(voice_id) if asked else None
             if missing is None:
+                self._there.add(voice_id)
                 continue
             if voice_id not in self._told:
                 self._told.add(voice_id)
@@ -130,7 +131,3 @@ class Readiness:
                 self._tally.problem(step, problem)
             return
         self._tally.problem(step, error)
-
-
-def _uses(step: ClipStep, voice: str) -> bool:
-    return any(voice in (speaker.created, speaker.id) for speaker in step.speakers)

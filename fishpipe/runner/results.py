@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fishpipe.ports import Callbacks, Clock, Outcome, RunLimits
@@ -26,8 +26,14 @@ class Results:
     def __init__(self, poller: Poller, clock: Clock, limits: RunLimits, callbacks: Callbacks | None) -> None:
         self._poller, self._clock, self._limits = poller, clock, limits
         self._callbacks = callbacks
+        self._over = asyncio.Event()
         self._nonces: dict[str, _Expected] = {}
         self._tasks: dict[str, _Expected] = {}
+
+    def give_up(self, why: str) -> None:
+        """Wait for nothing any more: the tasks are kept for the next build."""
+        self._poller.give_up(why)
+        self._over.set()
 
     def listen(self) -> None:
         """Take callbacks from now on."""
@@ -69,8 +75,15 @@ class Results:
             return None
         arrived = self.expect(nonce)
         # One may lie in the mail of a receiver that has only just opened: it is given a moment at least.
-        await asyncio.wait([arrived], timeout=max(1.0, self._limits.callback_timeout - max(0.0, waited)))
+        await self._first(arrived, max(1.0, self._limits.callback_timeout - max(0.0, waited)))
         return arrived.result() if arrived.done() else None
+
+    async def _first(self, arrived: asyncio.Future[Outcome], seconds: float) -> None:
+        """Wait for an answer, for a while, or until nothing is waited for any more."""
+        over = asyncio.create_task(self._over.wait())
+        both: list[asyncio.Future[Any]] = [arrived, over]
+        await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
 
     async def of(self, task_id: str, since: float, nonce: str | None) -> Outcome:
         """What became of a task that was asked for at `since` (Unix seconds).
@@ -82,7 +95,7 @@ class Results:
         arrived = self._bind(nonce, task_id)
         waited = max(0.0, self._clock.now() - since)
         patience = min(self._limits.callback_timeout - waited, self._limits.call_deadline / 2)
-        await asyncio.wait([arrived], timeout=max(0.0, patience))
+        await self._first(arrived, max(0.0, patience))
         if arrived.done():
             return arrived.result()
         polled = asyncio.ensure_future(self._poller.result(task_id, since))

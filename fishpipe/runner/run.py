@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from fishpipe.errors import CallRefused
 from fishpipe.events import RunStarted
 from fishpipe.graph.steps import ClipStep
-from fishpipe.plan import Collect, Plan, Speak
+from fishpipe.plan import Collect, Held, Plan, Speak
 from fishpipe.runner.calls import Calls
 from fishpipe.runner.payments import Payments
 from fishpipe.runner.poller import Poller
@@ -43,7 +43,7 @@ class RunOptions:
     """How to carry a plan out.
 
     `ceiling` is the build's budget in USD, `deadline` how many seconds it may take, `free` says that nothing is
-    really paid, `refresh` that voices by id are looked up although they were before.
+    really paid.
     """
 
     keep_going: bool = False
@@ -52,7 +52,6 @@ class RunOptions:
     ceiling: float | None = None
     deadline: float | None = None
     free: bool = False
-    refresh: bool = False
 
 
 class Run:
@@ -69,9 +68,11 @@ class Run:
         payments = Payments(context, self._window, self.spending, self._results)
         self._calls = Calls(context, payments, self._results, self.spending)
         voices = Voices(context, self._window, payments, self._results, self.spending)
-        self._readiness = Readiness(plan, graph, context, voices, self.tally, refresh=options.refresh)
+        self._readiness = Readiness(plan, graph, context, voices, self.tally)
         self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only)
         self._running: set[asyncio.Task[None]] = set()
+        self._over = False
+        self._resolved: set[str] = set()
 
     def stop(self, code: int = 130) -> None:
         """Make no new calls; what is paid for is still collected."""
@@ -93,7 +94,8 @@ class Run:
                 task.cancel()
             self._readiness.cancel()
         for held in self._plan.held:
-            self.tally.held(held.step, held.row)
+            if held.step.fingerprint not in self._resolved:
+                self.tally.held(held.step, held.row)
         await self._stitching.make(self._plan.stitches)
         return self.summary()
 
@@ -104,7 +106,7 @@ class Run:
     def _expect_callbacks(self) -> None:
         """Answers to earlier builds' calls may come from the first moment on."""
         if self._context.callbacks is not None:
-            for action in (*self._plan.collect, *self._plan.paid):
+            for action in (*self._plan.collect, *self._plan.paid, *self._plan.held):
                 row = self._context.snapshot.calls.get(action.step.fingerprint)
                 if row is not None and row.nonce:
                     self._results.expect(row.nonce)
@@ -117,8 +119,9 @@ class Run:
         why = f"the deadline of {deadline:g} s has passed"
         self.tally.code = max(self.tally.code, 1)
         self.tally.close(f"{why}: no new calls; what is paid for is collected by the next build")
-        self._poller.give_up(f"{why}; the task is kept, and collected by the next build")
+        self._results.give_up(f"{why}; the task is kept, and collected by the next build")
         await clock.sleep(GRACE)
+        self._over = True
         self._readiness.cancel()
         for task in self._running:
             task.cancel()
@@ -128,6 +131,9 @@ class Run:
         for action in self._plan.collect:
             if isinstance(action.step, ClipStep):
                 ready.put_nowait((action, ()))
+        for held in self._plan.held:
+            if isinstance(held.step, ClipStep):
+                self._start(held.step, self._hold(held, held.step), ())
         dispatcher = asyncio.create_task(self._dispatch(ready))
         try:
             await self._readiness.release(lambda speak, ids: ready.put_nowait((speak, ids)))
@@ -140,6 +146,8 @@ class Run:
     async def _dispatch(self, ready: _Line) -> None:
         """Start the jobs in line, each as soon as the window has room; once closed, only what is paid for."""
         while (job := await ready.get()) is not None:
+            if self._over:
+                continue
             action, voice_ids = job
             if isinstance(action, Speak):
                 try:
@@ -152,9 +160,19 @@ class Run:
                 work = self._calls.collect(action, step, await self._place_of(action))
             else:
                 continue
-            task = asyncio.create_task(self._guarded(step, work, voice_ids))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._start(step, work, voice_ids)
+
+    def _start(self, step: ClipStep, work: Coroutine[object, object, bool], voice_ids: tuple[str, ...]) -> None:
+        task = asyncio.create_task(self._guarded(step, work, voice_ids))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _hold(self, held: Held, step: ClipStep) -> bool:
+        """A call that waits for a decision needs none once its callback comes."""
+        resolved = await self._calls.resolve(held, step)
+        if resolved:
+            self._resolved.add(step.fingerprint)
+        return resolved
 
     async def _place_of(self, action: Collect) -> Place | None:
         """A task that may still run at the service counts as in flight."""
@@ -165,9 +183,9 @@ class Run:
         except Closed:
             return None
 
-    async def _guarded(self, step: ClipStep, work: Coroutine[object, object, None], voice_ids: tuple[str, ...]) -> None:
+    async def _guarded(self, step: ClipStep, work: Coroutine[object, object, bool], voice_ids: tuple[str, ...]) -> None:
         try:
-            await work
+            stored = await work
         except Closed:
             return
         except CallRefused as error:
@@ -175,4 +193,4 @@ class Run:
         except Exception as error:  # noqa: BLE001  (one call's bug must not cost the others their answers)
             self.tally.problem(step, error)
         else:
-            self.tally.stored += 1
+            self.tally.stored += stored

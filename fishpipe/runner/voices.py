@@ -16,7 +16,7 @@ from fishpipe.errors import (
 from fishpipe.events import VoiceReady
 from fishpipe.plan import Collect, CreateVoice
 from fishpipe.ports import Submitted, TaskFailed, VoiceInfo
-from fishpipe.runner.payments import receipt_of
+from fishpipe.runner.payments import Doubt, receipt_of
 from fishpipe.runner.retry import delay, patiently
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Voices:
         """The id of a voice that can speak. Raises ServiceError."""
         row = self._store.row(step.fingerprint)
         if row is not None and row.voice_id and row.state in ("created", "trained"):
-            return await self._train(step, row.voice_id, paid=False)
+            return await self._train_known(step, row.voice_id)
         if row is not None and row.state == "submitted" and row.task_id:
             try:
                 outcome = await self._results.of(row.task_id, row.intended, row.nonce)
@@ -66,9 +66,12 @@ class Voices:
                 return await self._train(step, found.id, paid=False, adopted=True)
         if isinstance(action, Collect):
             raise CallInDoubt("its creation may have been charged, and it is not at the service")
+        doubt = None
         if action.reason.code == "in doubt":
-            self._pay_again(step, row, action.cost)
-        info = await self._create(step, action.cost)
+            self._spending.retrying(step.fingerprint)
+            why = (row.error if row else None) or "no answer was read"
+            doubt = Doubt.of(row, f"{why}; it is not at the service")
+        info = await self._create(step, action.cost, doubt)
         return await self._train(step, info.id, paid=True)
 
     async def check_existing(self, voice: Voice, voice_id: str, users: Sequence[str]) -> str:
@@ -100,14 +103,14 @@ class Voices:
 
     async def _found(self, action: CreateVoice | Collect, step: VoiceStep, row: CallRow) -> VoiceInfo | None:
         """A voice whose creation is in doubt, by its callback or by its title."""
-        cost = None if isinstance(action, Collect) else action.cost
         outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
         if outcome is None:
             info = await self._look_up(step, row)
         else:
             info = self._made(step, outcome)
         if info is not None:
-            receipt = receipt_of(step, "voice", cost, info)
+            # One that was submitted has its receipt.
+            receipt = receipt_of(step, "voice", action.cost, info) if row.state == "intended" else None
             self._store.move(step.fingerprint, "created", receipt=receipt, voice_id=info.id, charged="yes", error=None)
         return info
 
@@ -142,19 +145,12 @@ class Voices:
                 return made[0] if made else None
             await self._spending.pause(self._limits.poll_longest)
 
-    def _pay_again(self, step: VoiceStep, row: CallRow | None, cost: Cost) -> None:
-        """A voice in doubt never came to be at the service: it may be asked for again, and the log says so."""
-        error = f"{(row.error if row else None) or 'no answer was read'}; it is not at the service"
-        if not self._spending.may_retry_doubt(step.fingerprint, cost):
-            raise CallInDoubt(error)
-        self._payments.again(step, cost, error, (row.trace_id if row else None) or "")
-
-    async def _create(self, step: VoiceStep, cost: Cost) -> VoiceInfo:
+    async def _create(self, step: VoiceStep, cost: Cost, doubt: Doubt | None) -> VoiceInfo:
         sample = await self._checked_sample(step)
         place = await self._window.enter()
         try:
             answer, nonce = await self._payments.pay(
-                step, cost, lambda callback: self._context.speech.create_voice(step, callback), place
+                step, cost, lambda callback: self._context.speech.create_voice(step, callback), place, doubt
             )
             if isinstance(answer, Submitted):
                 answer = self._made(step, await self._results.of(answer.task_id, self._clock.now(), nonce))
@@ -189,6 +185,15 @@ class Voices:
             message = f"the sample {voice.sample_url} is another than sample_sha256 says: its sha256 is {digest}"
             raise CallRefused(message, fields=("sample_sha256",))
         return digest
+
+    async def _train_known(self, step: VoiceStep, voice_id: str) -> str:
+        """A voice that was created before; one that is gone says so, and how to make it again."""
+        try:
+            return await self._train(step, voice_id, paid=False)
+        except CallRefused as error:
+            missing = gone(step.name, voice_id, (), error)
+            missing.message += f"; create it again: fishpipe voices forget {step.name}"
+            raise missing from error
 
     async def _train(self, step: VoiceStep, voice_id: str, *, paid: bool, adopted: bool = False) -> str:
         """Ask until the voice is trained."""

@@ -41,6 +41,7 @@ class Window:
     def succeeded(self) -> None:
         """A call went through: open by one place in each full round."""
         self._limit = min(float(self._most), self._limit + 1 / self.limit)
+        self._admit()
 
     def limited(self, wait: float) -> None:
         """The service says that we are too fast: halve (once a pause), and hold back for `wait` seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +60,10 @@ class Layout:
             for folder in (self.state, self.clips, self.parts):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Whoever made it first: it holds what was paid for, and the secret of the callbacks.
-            self.state.chmod(self.state.stat().st_mode & 0o770)
+            mode = self.state.stat().st_mode
+            if mode & 0o007:
+                with suppress(PermissionError):
+                    self.state.chmod(mode & 0o770)
             for name, text in (("README", README), (".gitignore", "*\n")):
                 if not (self.state / name).exists():
                     write_whole(self.state / name, text.encode())

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +62,7 @@ _MIGRATIONS: Final = (
     CREATE TABLE voices (
         id TEXT PRIMARY KEY, title TEXT NOT NULL, state TEXT NOT NULL, consent TEXT, checked REAL NOT NULL
     ) STRICT;
+    CREATE TABLE forgotten (id TEXT PRIMARY KEY) STRICT;
     CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
 )
@@ -123,22 +124,20 @@ class Ledger:
         if not path.exists():
             yield None
             return
-        try:
-            with tempfile.TemporaryDirectory() as name:
-                mode, leftover = "immutable=1", _leftover(path)
-                if leftover or _version(path) != len(_MIGRATIONS):
+        with ExitStack() as stack:
+            try:
+                where, mode = path, "immutable=1"
+                if _leftover(path) or _version(path) != len(_MIGRATIONS):
                     # A killed build's log is folded in, and an older ledger migrated, as it opens: on a copy.
-                    mode, folder = "mode=rw", Path(name)
-                    for file in (path, *leftover):
-                        shutil.copyfile(file, folder / file.name)
-                    path = folder / path.name
-                with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=30)) as db:
-                    version = db.execute("PRAGMA user_version").fetchone()[0]
-                    if version:
-                        _migrate(db, path)
-                    yield cls(db, now) if version else None
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: {error}") from error
+                    where, mode = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory()))), "mode=rw"
+                url = f"{where.absolute().as_uri()}?{mode}"
+                db = stack.enter_context(closing(sqlite3.connect(url, uri=True, timeout=30)))
+                known = db.execute("PRAGMA user_version").fetchone()[0] > 0
+                if known:
+                    _migrate(db, path)
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"{path}: {error}") from error
+            yield cls(db, now) if known else None
 
     def close(self) -> None:
         """Close it, folding the log into the file."""
@@ -165,6 +164,7 @@ class Ledger:
         record: Mapping[str, Any],
         address: str,
         described: Mapping[str, Any],
+        consent: str | None,
         nonce: str | None,
     ) -> None:
         """A request is about to leave; from here until its answer is read it is in doubt."""
@@ -180,7 +180,7 @@ class Ledger:
                 " error = NULL, task_id = NULL, trace_id = NULL, url = NULL, voice_id = NULL, digest = NULL,"
                 " size = NULL, intended = excluded.intended, updated = excluded.updated",
                 (
-                    key, kind, json.dumps(record, ensure_ascii=False), address, described.get("consent"),
+                    key, kind, json.dumps(record, ensure_ascii=False), address, consent,
                     json.dumps(described, ensure_ascii=False), nonce, now, now,
                 ),
             )  # fmt: skip
@@ -229,8 +229,14 @@ class Ledger:
             self._add(receipt)
 
     def voice_ids(self) -> set[str]:
-        """The ids of all voices that were created or adopted."""
-        return {row[0] for row in self._db.execute("SELECT voice_id FROM calls WHERE voice_id IS NOT NULL")}
+        """The ids of all voices that were created, adopted or forgotten."""
+        query = "SELECT voice_id FROM calls WHERE voice_id IS NOT NULL UNION SELECT id FROM forgotten"
+        return {row[0] for row in self._db.execute(query)}
+
+    def agree(self, key: Fingerprint, consent: str) -> None:
+        """How a voice's speaker agreed, said after it was created."""
+        with self._transaction() as db:
+            db.execute("UPDATE calls SET consent = ? WHERE fingerprint = ?", (consent, key))
 
     def samples(self, realm: Realm) -> dict[str, Mapping[str, Any]]:
         """The records of the realm's voices that were created, by the sha256 of their samples."""
@@ -261,6 +267,11 @@ class Ledger:
     def forget(self, key: Fingerprint) -> bool:
         """A created voice is to be created again where it is needed; what was paid stays on record."""
         with self._transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO forgotten SELECT voice_id FROM calls"
+                " WHERE fingerprint = ? AND voice_id IS NOT NULL",
+                (key,),
+            )
             query = "UPDATE calls SET state = 'forgotten', updated = ? WHERE fingerprint = ? AND kind = 'voice'"
             return db.execute(query, (self._now(), key)).rowcount > 0
 
@@ -337,6 +348,16 @@ def _leftover(path: Path) -> list[Path]:
     """The log or the journal that a killed build left beside the ledger."""
     beside = (path.with_name(f"{path.name}-{name}") for name in ("wal", "journal"))
     return [file for file in beside if file.exists() and file.stat().st_size]
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A copy of the ledger with what lies beside it; a build that runs may take that away in between."""
+    for _ in range(5):
+        with suppress(FileNotFoundError):
+            for file in (path, *_leftover(path)):
+                shutil.copyfile(file, folder / file.name)
+            break
+    return folder / path.name
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

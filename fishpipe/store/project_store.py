@@ -97,8 +97,15 @@ class ProjectStore:
         return found
 
     def adopt(self, graph: Graph, snapshot: Snapshot) -> int:
-        """Write rows for clips that lie in the folder and are not known as stored; returns how many."""
+        """Write rows for clips that lie in the folder and are not known as stored; returns how many.
+
+        Consents that were added to voices go with them.
+        """
         count = 0
+        for key, voice in graph.voices.items():
+            row = snapshot.calls.get(key)
+            if row is not None and voice.voice.consent not in (None, row.consent):
+                self.ledger.agree(key, voice.voice.consent or "")
         for key, step in graph.clips.items():
             row = snapshot.calls.get(key)
             if key in snapshot.clips and (row is None or row.state != "stored"):
@@ -128,7 +135,8 @@ class ProjectStore:
         """A request is about to leave; its answer may come under `nonce`."""
         kind = "voice" if isinstance(step, VoiceStep) else "clip"
         described = description(step.voice) if isinstance(step, VoiceStep) else {}
-        self.ledger.intend(step.fingerprint, kind, step.record, step.address, described, nonce)
+        consent = step.voice.consent if isinstance(step, VoiceStep) else None
+        self.ledger.intend(step.fingerprint, kind, step.record, step.address, described, consent, nonce)
 
     def checked(self, info: VoiceInfo, consent: str | None) -> None:
         """A voice by id was found at the service, and can speak."""

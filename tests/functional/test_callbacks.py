@@ -191,6 +191,46 @@ def test_a_place_that_is_taken_is_said_before_anything_is_paid(
     assert service.usage() == []
 
 
+def test_a_call_that_is_held_needs_no_decision_once_its_callback_comes(
+    cli: Cli, write: Write, point: Callable[..., Service]
+) -> None:
+    service = point(fault_rate=1.0, faults=("drop",), mishap_rate=1.0, mishaps=("never",))
+    write(show(free_port(), timeout="300ms"))
+    manifest = Path("fishpipe.yaml")
+    plain = manifest.read_text().replace("{voice: ana}", "{}").replace("voices: {ana", "vars: {ana")
+    manifest.write_text(plain)
+    assert cli("build", "--in-doubt", "skip", "-k").code == 1
+    manifest.write_text(plain.replace("300ms", "20s"))
+    calls = {item["request"]["callback_url"]: item["id"] for item in service.usage()}
+
+    def deliver() -> None:
+        for address, task in calls.items():
+            for _ in range(200):
+                try:
+                    send(address, {"task_id": task, "audio_url": task_url(service, task)})
+                    break
+                except urllib.error.URLError:
+                    time.sleep(0.05)
+
+    sender = threading.Thread(target=deliver)
+    sender.start()
+    done = cli("build", "--in-doubt", "skip")
+    sender.join()
+    assert done.code == 0, done.err
+    assert billed(service) == {"tts": 6}
+
+
+def test_a_deadline_holds_while_callbacks_are_waited_for(cli: Cli, write: Write, point: Callable[..., Service]) -> None:
+    service = point(latency=4.0, mishap_rate=1.0, mishaps=("never",))
+    write(show(free_port(), timeout="60s"))
+    started = time.monotonic()
+    done = cli("build", "--deadline", "500ms")
+    assert done.code == 1
+    assert time.monotonic() - started < 8
+    assert "the deadline of 0.5 s has passed" in done.err
+    assert len(service.usage()) <= 3
+
+
 def test_the_sandbox_needs_no_public_address(cli: Cli, write: Write) -> None:
     port = free_port()
     write(show(port).replace(f"http://127.0.0.1:{port}\n", "https://nobody.example.com/\n"))
@@ -232,7 +272,8 @@ def post(address: str, body: bytes) -> int:
     except urllib.error.HTTPError as error:
         return error.code
     except (urllib.error.URLError, ConnectionError):
-        # The receiver may close while a body that is too large still comes.
+        # The receiver may close while a body that is too large still comes; it still listens.
+        assert len(body) > 1 << 20
         return 413
 
 

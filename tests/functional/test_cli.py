@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from fishpipe.cli import main
+from fishpipe.graph.fingerprints import fingerprint
+from fishpipe.ports import RunLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,3 +198,35 @@ def test_consent_is_shown(cli: Cli, write: Write) -> None:
         scripts: {one: {output: one.mp3, segments: [{text: Hi there.}]}}
         """)
     assert "voice ana: to create; consent: Signed in March." in cli("status").out
+
+
+def test_a_ledger_that_came_with_a_repository_leads_no_token_astray(
+    cli: Cli, write: Write, monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    """A row that is `answered` needs no token to collect; should its link be dead, no stranger is asked with one."""
+    write(SHOW)
+    assert cli("build").code == 0
+    asked: list[str] = []
+
+    async def listening(_self: object, request: Any, **_: object) -> Any:
+        asked.append(request.headers.get("authorization", ""))
+        raise httpx.ConnectError("nobody")
+
+    for clip in Path(".fishpipe/clips").rglob("*.mp3"):
+        clip.unlink()
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        db.execute("UPDATE calls SET state = 'answered', url = 'http://192.0.2.1/dead.mp3', task_id = 't'")
+        db.execute("UPDATE calls SET record = json_set(record, '$.realm', 'acedata')")
+        rows = db.execute("SELECT fingerprint, record FROM calls WHERE kind = 'clip'").fetchall()
+        for old, record in rows:
+            new = fingerprint(json.loads(record))
+            db.execute("UPDATE calls SET fingerprint = ? WHERE fingerprint = ?", (new, old))
+    monkeypatch.delenv("ACEDATACLOUD_API_BASE_URL")
+    write(SHOW.replace("fishpipe: 1", "fishpipe: 1\n    provider: {base_url: http://192.0.2.1}"))
+    monkeypatch.setattr(httpx.AsyncClient, "send", listening)
+    impatient = RunLimits(attempts=2, first_delay=0.01)
+    monkeypatch.setattr("fishpipe.project.Project._limits", lambda *_: impatient)
+    done = cli("build", "--collect")
+    assert done.code in (1, 4), done
+    assert asked, done
+    assert not any(asked), "the token stayed here"

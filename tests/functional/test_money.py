@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,73 @@ def test_a_call_in_doubt_is_made_again_three_times_and_then_waits(
     assert "held" in cli("plan").out
     cli("build", "--in-doubt", "retry")
     assert len(service.usage()) > 4
+
+
+def receipts(cli: Cli) -> list[tuple[str, float | None]]:
+    return [(row["kind"], row["usd"]) for row in cli("spend", "--json").data["receipts"]]
+
+
+def test_a_clip_that_was_lost_is_counted_as_often_as_it_was_paid(
+    cli: Cli, write: Write, serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve()
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
+    write("fishpipe: 1\nscripts:\n  one: {output: one.mp3, segments: [{text: Hello.}]}\n")
+    assert cli("build").code == 0
+    next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        db.execute("UPDATE calls SET state = 'lost', charged = 'yes', url = NULL, task_id = NULL")
+    assert cli("build").code == 0
+    assert len(service.usage()) == 2
+    paid = receipts(cli)
+    assert [kind for kind, _ in paid] == ["clip", "in doubt", "clip"]
+    assert [usd for _, usd in paid][1] == 0.0
+
+
+VOICED = """
+    fishpipe: 1
+    provider: {prices: {voice: 0.5}}
+    budget: 0.6
+    defaults: {voice: ana}
+    voices: {ana: {sample_url: https://example.com/ana.mp3}}
+    scripts:
+      one: {output: one.mp3, segments: [{text: Hello there.}]}
+    """
+
+
+def test_a_voice_in_doubt_fits_the_budget_that_its_plan_fits(cli: Cli, write: Write, service: Service) -> None:
+    write(VOICED)
+    assert cli("build").code == 0
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        db.execute(
+            "UPDATE calls SET state = 'intended', voice_id = NULL, intended = intended + 999 WHERE kind = 'voice'"
+        )
+        db.execute("DELETE FROM calls WHERE kind = 'clip'")
+        db.execute("DELETE FROM receipts")
+    next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    done = cli("build", "--in-doubt", "retry")
+    assert done.code == 0, done.err
+    assert [kind for kind, _ in receipts(cli)] == ["in doubt", "voice", "clip"]
+
+
+def test_an_adopted_voice_is_booked_at_its_price(cli: Cli, write: Write, service: Service) -> None:
+    write(VOICED)
+    assert cli("build").code == 0
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        db.execute("UPDATE calls SET state = 'intended', voice_id = NULL WHERE kind = 'voice'")
+        db.execute("DELETE FROM calls WHERE kind = 'clip'")
+        db.execute("DELETE FROM receipts")
+    next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    assert cli("build", "--in-doubt", "skip").code == 0
+    assert receipts(cli)[0] == ("voice", 0.5)
+    assert [item["type"] for item in service.usage()].count("voices") == 1
+
+
+def test_nothing_is_booked_for_a_voice_whose_sample_is_another(cli: Cli, write: Write, service: Service) -> None:
+    write(
+        VOICED.replace("ana.mp3}", f"ana.mp3, sample_sha256: {'0' * 64}}}").replace("https://example.com", service.url)
+    )
+    for _ in range(2):
+        assert cli("build").code == 1
+    assert receipts(cli) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -240,3 +241,57 @@ def test_asking_needs_a_token_and_says_so(cli: Cli) -> None:
     done = cli("voices", "list")
     assert done.code == 4
     assert "asking for voices needs a token: set ACEDATACLOUD_API_TOKEN" in done.err
+
+
+def test_consent_may_be_added_later_and_changes_nothing_at_the_service(
+    cli: Cli, write: Write, service: Service
+) -> None:
+    write(show(SAMPLE))
+    assert cli("build").code == 0
+    write(show(f"{SAMPLE}, consent: Signed later.").replace("Hello there", "Hello you"))
+    assert "made with another" not in cli("plan").out
+    assert cli("build").code == 0
+    assert "consent: Signed later." in cli("status").out
+    write(show(SAMPLE))
+    assert "consent: Signed later." in cli("status").out, "it is kept with the voice"
+
+
+def test_what_nobody_hears_is_said_to_differ_and_costs_nothing(cli: Cli, write: Write, service: Service) -> None:
+    write(show(f"{SAMPLE}, create: model, title: Ana"))
+    assert cli("build").code == 0
+    write(show(f"{SAMPLE}, create: model, title: Anna, visibility: public"))
+    plan = cli("plan")
+    assert "voice ana: made with another title and visibility; it is not heard, and nothing is done" in plan.out
+    assert plan.out.endswith("Nothing to do. 2 clips up to date.\n")
+
+
+def test_refresh_finds_a_voice_that_is_gone_when_there_is_nothing_to_do(
+    cli: Cli, write: Write, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, strict = serve(), serve("strict", strict_ids=True)
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
+    write(show(f"id: {MARCUS}"))
+    assert cli("build").code == 0
+    assert cli("build", "--refresh").code == 0
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", strict.url)
+    done = cli("build", "--refresh")
+    assert done.code == 1
+    assert "is not at the service; it is needed by one/0001, one/0002" in done.err
+
+
+def test_a_forgotten_voice_is_not_found_again_by_its_title(cli: Cli, write: Write, service: Service) -> None:
+    write(show(SAMPLE))
+    assert cli("build").code == 0
+    assert cli("voices", "forget", "ana").code == 0
+    write(show(SAMPLE).replace("Hello there", "Hello you"))
+    assert cli("build").code == 0
+    assert len(created(service)) == 2
+    with sqlite3.connect(".fishpipe/ledger.db") as db:
+        db.execute("UPDATE calls SET state = 'intended', voice_id = NULL WHERE kind = 'voice'")
+        assert db.execute("SELECT count(*) FROM forgotten").fetchone()[0] == 1
+    write(show(SAMPLE).replace("Hello there", "Hello all"))
+    assert "found at the service" in cli("build").err
+    ids = [voice["id"] for voice in cli("voices", "list", "--json").data["voices"]]
+    shown = cli("voices", "show", "ana", "--json").data["id"]
+    assert shown == ids[0], "the newer one"
