@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 _MOST_DEAD: Final = 3
 
 
+# Who waited for the place sends its request before this clip is fetched; in seconds.
+_LEAD: Final = 0.002
+
+
 class Calls:
     """Makes and collects clips for one run."""
 
@@ -57,9 +61,7 @@ class Calls:
             answer = await self._resolved(action, place) or await self._pay(action, voice_ids, place)
         finally:
             place.give()
-        # Who waited for the place sends its request before this clip is fetched.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(_LEAD)
         await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)
         return True
 
