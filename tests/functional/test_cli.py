@@ -230,3 +230,22 @@ def test_a_ledger_that_came_with_a_repository_leads_no_token_astray(
     assert done.code in (1, 4), done
     assert asked, done
     assert not any(asked), "the token stayed here"
+
+
+def test_warnings_are_told_taken_for_errors_and_taken_as_meant(cli: Cli, write: Write) -> None:
+    write("""
+        fishpipe: 1
+        scripts:
+          one:
+            output: one.mp3
+            segments:
+              - text: "See [Note 3] now."
+              - text: "See [Note 4] now."   # as meant
+        """)
+    done = cli("validate")
+    assert done.code == 0
+    assert "fishpipe.yaml:6:20: warning: s2-pro takes [Note 3] as a cue and does not speak it" in done.err
+    assert "Note 4" not in done.err
+    assert [found["severity"] for found in cli("validate", "--json").data] == ["warning"]
+    assert cli("validate", "--format", "github").out.startswith("::warning file=fishpipe.yaml,line=6,col=20::")
+    assert cli("plan", "--strict").code == 3
