@@ -107,3 +107,16 @@ def service(serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", started.url)
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", TOKEN)
     return started
+
+
+@pytest.fixture
+def point(serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Service]:
+    """Start a sandbox with switches, and point the build at it."""
+
+    def start(**switches: Any) -> Service:
+        started = serve(**switches)
+        monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", started.url)
+        monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
+        return started
+
+    return start

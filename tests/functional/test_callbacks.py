@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -49,17 +49,6 @@ def show(port: int, timeout: str = "2s", more: str = "") -> str:
         segments:
 {LINES}
     """
-
-
-@pytest.fixture
-def point(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Service]:
-    def start(**switches: Any) -> Service:
-        service = serve(**switches)
-        monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
-        monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
-        return service
-
-    return start
 
 
 def billed(service: Service) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,19 +33,6 @@ VOICED = """
     scripts:
       one: {output: one.mp3, segments: [{text: Hello there.}]}
     """
-
-
-@pytest.fixture
-def point(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Service]:
-    """Start a sandbox with switches, and point the build at it."""
-
-    def start(**switches: Any) -> Service:
-        service = serve(**switches)
-        monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
-        monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "any")
-        return service
-
-    return start
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "429"])
