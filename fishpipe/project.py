@@ -30,7 +30,7 @@ from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_s
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
 from fishpipe.ports import RunContext, RunLimits
-from fishpipe.runner.voices import gone
+from fishpipe.runner.voices import gone, unfit
 from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.project_store import ProjectStore
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from fishpipe.catalog import Catalog
     from fishpipe.events import RunFinished
-    from fishpipe.graph.steps import ClipStep, Graph, Realm
+    from fishpipe.graph.steps import Graph, Realm
     from fishpipe.manifest.model import Budget, Manifest, Output, Prices, ProviderName
     from fishpipe.ports import Callbacks, Reporter
     from fishpipe.runner.run import RunOptions
@@ -205,7 +205,8 @@ class Project:
 
     def _check_room(self, plan: Plan) -> None:
         """A disk that is about to be full would lose what is paid for."""
-        rates = [(step.bytes, step.sample_rate * 2 if step.format == "pcm" else 192_000 // 8) for step in _steps(plan)]
+        steps = [speak.step for speak in plan.clips]
+        rates = [(step.bytes, step.sample_rate * 2 if step.format == "pcm" else 192_000 // 8) for step in steps]
         wanted = int(sum(size * _SECONDS_A_BYTE * rate for size, rate in rates)) + _ROOM
         free = free_bytes(self.layout.state)
         if free is not None and free < wanted:
@@ -247,9 +248,14 @@ class Project:
                 except CallRefused as error:
                     store.unchecked(voice_id)
                     missing.append(gone(name, voice_id, users, error))
+                    continue
+                if voice_id not in graph.existing:
+                    continue
+                if (wrong := unfit(name, info, users)) is not None:
+                    store.unchecked(voice_id)
+                    missing.append(wrong)
                 else:
-                    if voice_id in graph.existing:
-                        store.checked(info, graph.existing[voice_id].consent)
+                    store.checked(info, graph.existing[voice_id].consent)
         return missing
 
     def voice_names(self) -> dict[str, str]:
@@ -385,7 +391,3 @@ class Project:
         session.store.ledger.built(
             session.graph.manifest, {name: pairs for name, pairs in lines if all(key in here for _, key in pairs)}
         )
-
-
-def _steps(plan: Plan) -> list[ClipStep]:
-    return [speak.step for speak in plan.clips]

@@ -22,8 +22,13 @@ def delay(attempt: int, error: TransientError, limits: RunLimits, clock: Clock) 
     return max(backoff, min(error.retry_after or 0.0, limits.longest_wait))
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], limits: RunLimits, clock: Clock) -> T:
-    """The answer to a free query, tried again while the error is likely to pass."""
+async def patiently(
+    ask: Callable[[], Awaitable[T]],
+    limits: RunLimits,
+    clock: Clock,
+    pause: Callable[[float], Awaitable[None]] | None = None,
+) -> T:
+    """The answer to a free query, tried again while the error is likely to pass; `pause` sleeps, or gives up."""
     attempt = 1
     while True:
         try:
@@ -31,5 +36,5 @@ async def patiently(ask: Callable[[], Awaitable[T]], limits: RunLimits, clock: C
         except TransientError as error:
             if attempt >= limits.attempts:
                 raise
-            await clock.sleep(delay(attempt, error, limits, clock))
+            await (pause or clock.sleep)(delay(attempt, error, limits, clock))
             attempt += 1

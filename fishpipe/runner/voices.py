@@ -17,7 +17,7 @@ from fishpipe.events import VoiceReady
 from fishpipe.plan import Collect, CreateVoice
 from fishpipe.ports import Submitted, TaskFailed, VoiceInfo
 from fishpipe.runner.payments import Doubt, receipt_of
-from fishpipe.runner.retry import delay, patiently
+from fishpipe.runner.retry import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +81,9 @@ class Voices:
         except CallRefused as error:
             self._store.unchecked(voice_id)
             raise gone(voice.name, voice_id, users, error) from error
-        if info.type != "tts" or info.state != "trained":
+        if (wrong := unfit(voice.name, info, users)) is not None:
             self._store.unchecked(voice_id)
-            message = (
-                f'voice "{voice.name}" ({voice_id}) cannot speak: it is {info.type}, {info.state}{needed_by(users)}'
-            )
-            raise CallRefused(message)
+            raise wrong
         self._store.checked(info, voice.consent)
         return voice_id
 
@@ -167,20 +164,15 @@ class Voices:
         voice = step.voice
         if voice.sample_sha256 is None:
             return None
-        attempt = 1
-        while True:
-            try:
-                digest = await self._context.downloads.digest(voice.sample_url)
-                break
-            except (LinkExpired, ConfigurationError) as error:
-                message = f"its sample cannot be checked against sample_sha256: {error.message}"
-                raise CallRefused(message, error.code, error.status, fields=("sample_url",)) from error
-            except TransientError as error:
-                if attempt >= self._limits.attempts:
-                    error.message = f"its sample cannot be checked against sample_sha256: {error.message}"
-                    raise
-                await self._spending.pause(delay(attempt, error, self._limits, self._clock))
-                attempt += 1
+        fetch = self._context.downloads.digest
+        try:
+            pause = self._spending.pause
+            digest = await patiently(lambda: fetch(voice.sample_url), self._limits, self._clock, pause)
+        except (LinkExpired, ConfigurationError, TransientError) as error:
+            error.message = f"its sample cannot be checked against sample_sha256: {error.message}"
+            if isinstance(error, TransientError):
+                raise
+            raise CallRefused(error.message, error.code, error.status, fields=("sample_url",)) from error
         if digest != voice.sample_sha256:
             message = f"the sample {voice.sample_url} is another than sample_sha256 says: its sha256 is {digest}"
             raise CallRefused(message, fields=("sample_sha256",))
@@ -227,6 +219,13 @@ def gone(name: str, voice_id: str, users: Sequence[str], error: ServiceError) ->
     called = f'"{name}" ({voice_id})' if name != voice_id else f'"{name}"'
     message = f"voice {called} is not at the service{needed_by(users)}: {error.message}"
     return CallRefused(message, error.code, error.status, error.trace_id)
+
+
+def unfit(name: str, info: VoiceInfo, users: Sequence[str]) -> CallRefused | None:
+    """What keeps a voice that is at the service from speaking; None where nothing does."""
+    if info.type == "tts" and info.state == "trained":
+        return None
+    return CallRefused(f'voice "{name}" ({info.id}) cannot speak: it is {info.type}, {info.state}{needed_by(users)}')
 
 
 def needed_by(users: Sequence[str], most: int = 5) -> str:

@@ -81,6 +81,18 @@ def test_a_voice_by_id_is_checked_once_and_again_when_asked(
     assert strict.usage() == []
 
 
+def test_refresh_refuses_a_voice_that_cannot_speak(cli: Cli, write: Write, point: Callable[..., Service]) -> None:
+    point(failing_samples="bad", strict_ids=True)
+    write(show("sample_url: https://example.com/bad.mp3"))
+    assert cli("build").code == 1
+    (voice,) = cli("voices", "list", "--json").data["voices"]
+    write(show(f"id: {voice['id']}"))
+    for _ in range(2):
+        done = cli("build", "--refresh")
+        assert done.code == 1
+        assert "cannot speak: it is tts, failed; it is needed by one/0001, one/0002" in done.err
+
+
 def test_a_voice_deleted_since_its_check_is_told_with_what_it_breaks(
     cli: Cli, write: Write, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
