@@ -3,9 +3,10 @@
 FishpipeError
 ├── ManifestError (problems: all of them, each with a Span)       exit 3
 ├── UsageError                                                   exit 2
-├── PlanRefused: BudgetError, Declined                           exit 5
+├── PlanRefused: BudgetError, Declined; LockedMissing            exit 5
 ├── ServiceError: AuthError, BalanceError, ConfigurationError    exit 4
-│                 CallFailed, CallRefused, CallInDoubt, TransientError, LinkExpired   exit 1
+│                 CallFailed, CallRefused, CallInDoubt, LinkExpired           exit 1
+│                 TransientError (TaskUnknown)                 exit 1
 ├── ProjectBusy                                                  exit 6
 ├── StoreError, AudioError (ImplausibleAudio)                    exit 1
 ├── Interrupted                                                  exit 130, 143
@@ -167,8 +168,18 @@ class TransientError(ServiceError):
     """Not charged, and likely to pass: rate limit, the platform's own 5xx, no connection."""
 
 
+class TaskUnknown(TransientError):
+    """The service does not know a task that it gave us: it may show up, or be long gone."""
+
+
 class CallInDoubt(ServiceError):
     """The request left and no answer was read: it may have been charged."""
+
+
+class LockedMissing(ServiceError):
+    """A clip that the lock names is not here, and its task does not give it: it is not paid for again by itself."""
+
+    exit_code = 5
 
 
 class LinkExpired(ServiceError):

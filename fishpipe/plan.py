@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from fishpipe.errors import BudgetError
-from fishpipe.graph.fingerprints import Fingerprint, description, fingerprint
+from fishpipe.graph.fingerprints import Fingerprint, description
 from fishpipe.history import earlier_lines
+from fishpipe.locking import locked_row
+from fishpipe.recipes import recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from fishpipe.graph.steps import ClipStep, Graph, Item, OutputStep, VoiceStep
-    from fishpipe.manifest.model import Budget, Prices
+    from fishpipe.graph.steps import ClipStep, Graph, OutputStep, VoiceStep
+    from fishpipe.manifest.model import Prices
     from fishpipe.snapshot import CallRow, Snapshot
 
 InDoubt = Literal["ask", "retry", "skip"]
@@ -39,6 +40,9 @@ ReasonCode = Literal[
     "output edited",
     "segments changed",
     "clips to come",
+    "locked, not here",
+    "not the lock's clip",
+    "retake",
 ]
 
 
@@ -100,6 +104,15 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A clip that the lock names, and that neither the clips here nor a task can give; again it would cost `cost`."""
+
+    step: ClipStep
+    reason: Reason
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stitch:
     """Make an output of its clips."""
 
@@ -127,11 +140,12 @@ class Plan:
     reused: int = 0
     fresh: tuple[OutputStep, ...] = ()
     differing: tuple[Differing, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.voices or self.clips or self.collect or self.held or self.stitches)
+        return not (self.voices or self.clips or self.collect or self.held or self.stitches or self.missing)
 
     @property
     def is_stitching(self) -> bool:
@@ -161,76 +175,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """How a build was asked for: `force` stitches all again."""
+    """How a build was asked for: `force` stitches all again, `replace_locked` pays for clips that are lost."""
 
     force: bool = False
     in_doubt: InDoubt = "ask"
+    replace_locked: bool = False
 
 
 def make_plan(graph: Graph, snapshot: Snapshot, prices: Prices, options: PlanOptions | None = None) -> Plan:
     """Compare what the graph needs with what there is."""
     return _Planner(graph, snapshot, prices, options or PlanOptions()).plan()
-
-
-def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
-    """The identity of an output: sha256 of all that its bytes come from, or None while a clip is missing."""
-    items = []
-    for item in step.items:
-        source = _source(item, snapshot)
-        if source is None:
-            return None
-        edits = item.edits
-        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim])
-    output = step.output
-    channels = output_channels(step, snapshot)
-    parameters = [output.format, output.bitrate, channels, output.sample_rate]
-    chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
-    recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
-    return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)
-
-
-def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
-    """As declared; otherwise stereo where an asset is, else mono."""
-    assets = (snapshot.assets.get(str(item.asset)) for item in step.items if item.asset)
-    stereo = any(info is not None and info.channels > 1 for info in assets)
-    return step.output.channels or (2 if stereo else 1)
-
-
-def check_budget(plan: Plan, budget: Budget, spent_month: float, *, free: bool = False) -> None:
-    """Raise BudgetError where the plan costs more than is allowed, or what cannot be known (unless it is `free`)."""
-    if not plan.paid or (budget.build is None and budget.month is None):
-        return
-    where = f" ({budget.span})" if budget.span else ""
-    usd = plan.cost.usd
-    if plan.cost.unpriced and not free:
-        voice = any(action.cost.unpriced for action in plan.voices)
-        what = "a voice" if voice else next(action.step.model for action in plan.clips if action.cost.unpriced)
-        example = "voice: 0.50" if voice else f"models: {{{what}: 15}}"
-        raise BudgetError(
-            f"{what} has no known price, and a budget is set{where}. Nothing was paid. "
-            f"Say what {'a voice' if voice else 'it'} costs: provider: {{prices: {{{example}}}}}"
-        )
-    calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
-    if budget.build is not None and usd > budget.build:
-        cure = f"Allow once: --budget {usd + 0.005:.2f}"
-        raise BudgetError(f"{calls} exceed budget {_usd(budget.build)}{where}. Nothing was paid. {cure}")
-    if budget.month is not None and usd + spent_month > budget.month:
-        spent = f"${spent_month:.4f} of the month's {_usd(budget.month)}{where} is spent"
-        raise BudgetError(f"{calls} exceed the budget: {spent}. Nothing was paid. Raise budget: {{month: …}} to go on")
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:.2f}" if round(amount, 2) == amount else f"${amount:.4f}"
-
-
-def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:
-    if item.clip is not None:
-        digest = snapshot.clips.get(item.clip)
-        return None if digest is None else [digest]
-    if item.asset is not None:
-        info = snapshot.assets.get(str(item.asset))
-        return None if info is None else [info.digest, item.start, item.end]
-    return []
 
 
 class _Planner:
@@ -239,6 +193,7 @@ class _Planner:
         self.earlier = earlier_lines(graph.lines, snapshot.lines)
         self.held: list[Held] = []
         self.collect: list[Collect] = []
+        self.missing: list[Missing] = []
 
     def plan(self) -> Plan:
         reused = sum(1 for key in self.graph.clips if key in self.snapshot.clips)
@@ -254,6 +209,7 @@ class _Planner:
             fresh=fresh,
             reused=reused,
             differing=tuple(self._differing()),
+            missing=tuple(self.missing),
         )
 
     def _clips(self) -> Iterator[Speak]:
@@ -262,13 +218,31 @@ class _Planner:
                 continue
             row = self.snapshot.calls.get(key)
             cost = self._clip_cost(step)
-            if row is not None and self._collectable(row):
-                code: ReasonCode = "clip missing" if row.state == "stored" else "paid for"
-                self.collect.append(Collect(step=step, reason=Reason(code=code), row=row))
+            if key in self.snapshot.lock.clips:
+                yield from self._locked(step, row, cost)
+            elif row is not None and self._collectable(row):
+                self.collect.append(Collect(step=step, reason=self._collecting(row), row=row))
             elif row is not None and self._holds(row):
                 self.held.append(Held(step=step, reason=self._again(row), row=row, cost=cost))
             else:
                 yield Speak(step=step, reason=self._again(row) if row else self._why(step), cost=cost)
+
+    def _locked(self, step: ClipStep, row: CallRow | None, cost: Cost) -> Iterator[Speak]:
+        """A clip that the lock names and that is not here: its task may give it again, or a person's word pay it."""
+        key, lock = step.fingerprint, self.snapshot.lock
+        lost = row is not None and row.state == "lost"
+        if row is None or lost or (row.state == "stored" and row.digest != lock.clips[key]):
+            row = locked_row(step, lock)
+        reason = Reason(code="locked, not here")
+        if key in self.snapshot.others:
+            reason = Reason(code="not the lock's clip", before=lock.clips[key], after=self.snapshot.others[key])
+            self.missing.append(Missing(step=step, reason=reason, cost=cost))
+        elif self._collectable(row) and not (lost and self.options.replace_locked):
+            self.collect.append(Collect(step=step, reason=self._collecting(row), row=row))
+        elif self.options.replace_locked:
+            yield Speak(step=step, reason=reason, cost=cost)
+        else:
+            self.missing.append(Missing(step=step, reason=reason, cost=cost))
 
     def _voices(self, needed: set[Fingerprint | None]) -> Iterator[CreateVoice]:
         for key, step in self.graph.voices.items():
@@ -302,6 +276,10 @@ class _Planner:
         if row.state in ("submitted", "answered", "fetched"):
             return True
         return row.state == "stored" and bool(row.task_id or row.url)
+
+    @staticmethod
+    def _collecting(row: CallRow) -> Reason:
+        return Reason(code="clip missing" if row.state == "stored" else "paid for")
 
     def _clip_cost(self, step: ClipStep) -> Cost:
         price = self.prices.of(step.model)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fishpipe.events import Event
@@ -90,6 +90,7 @@ class Receipt:
     url: str | None = None
     bytes: int = 0
     usd: float | None = None
+    take: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,7 @@ class Store(Protocol):
     def part(self, key: Fingerprint) -> Path:
         """Where a download may be written."""
 
-    def keep(self, step: ClipStep, part: Path) -> Digest:
+    def keep(self, step: ClipStep, part: Path, seconds: float) -> Digest:
         """Take a checked part into the clips."""
 
     def digest(self, part: Path) -> Digest:
@@ -187,8 +188,8 @@ class Store(Protocol):
     def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
         """The file of a clip."""
 
-    def stitched(self, path: Path, row: OutputRow) -> None:
-        """An output was made."""
+    def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
+        """An output was made of these clips."""
 
 
 class Assembler(Protocol):

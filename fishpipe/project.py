@@ -17,23 +17,27 @@ from typing import TYPE_CHECKING, Any, Final
 from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
 from fishpipe.errors import (
     AuthError,
-    BudgetError,
-    CallRefused,
     ConfigurationError,
     FishpipeError,
     ManifestError,
+    PlanRefused,
     StoreError,
 )
 from fishpipe.fish.hosts import is_loopback
+from fishpipe.graph.steps import ClipStep
 from fishpipe.inputs import asset_problems, assets_of, tools
+from fishpipe.locking import would_change
+from fishpipe.lockkeeper import keep_lock
 from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals, responsive
 from fishpipe.manifest.load import load
-from fishpipe.plan import Plan, PlanOptions, check_budget, make_plan
+from fishpipe.plan import Missing, Plan, PlanOptions, make_plan
 from fishpipe.ports import RunContext, RunLimits
-from fishpipe.runner.voices import gone, unfit
+from fishpipe.rules import Rules, check, check_budget
 from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
+from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
+from fishpipe.store.shared import SharedClips
 from fishpipe.targets import select
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
 
     from fishpipe.catalog import Catalog
     from fishpipe.events import RunFinished
-    from fishpipe.graph.steps import Graph, Realm
+    from fishpipe.graph.steps import Graph, Known, Realm
+    from fishpipe.lock import Lock
     from fishpipe.manifest.model import Budget, Manifest, Output, Prices, ProviderName
     from fishpipe.ports import Callbacks, Reporter
     from fishpipe.runner.run import RunOptions
@@ -63,6 +68,7 @@ class Choices:
     prices: Mapping[str, float | None] = field(default_factory=dict)
     concurrency: int | None = None
     budget: float | None = None
+    store: str | None = None
     token: Setting | None = None
     base_url: Setting | None = None
 
@@ -140,9 +146,24 @@ class Project:
             return budget
         return replace(budget, build=self.choices.budget, span=None)  # type: ignore[arg-type]
 
-    def graph(self, targets: Sequence[str] = (), samples: Mapping[str, Mapping[str, Any]] | None = None) -> Graph:
-        """The steps that the targets need; `samples` as `build_graph` takes them. Raises UsageError."""
-        graph = select(self.manifest, self.realm, targets, samples)
+    @property
+    def lock_path(self) -> Path:
+        """The lock file: beside the manifest, and a draft's own in its folder."""
+        beside = self.manifest.path.absolute().with_suffix(".lock")
+        return self.layout.state / beside.name if self.is_draft else beside
+
+    @property
+    def shared(self) -> SharedClips | None:
+        """The folder that `store:` names; drafts stay among themselves."""
+        named = self.choices.store or self.manifest.store
+        if named is None or self.is_draft:
+            return None
+        folder = self.manifest.root / Path(named).expanduser()
+        return SharedClips(folder, own=folder.resolve().is_relative_to(self.manifest.root.resolve()))
+
+    def graph(self, targets: Sequence[str] = (), known: Known | None = None) -> Graph:
+        """The steps that the targets need. Raises UsageError."""
+        graph = select(self.manifest, self.realm, targets, known)
         if not self.is_draft:
             return graph
         outputs = tuple(replace(step, output=self._draft(step.output)) for step in graph.outputs)
@@ -160,13 +181,21 @@ class Project:
     ) -> Iterator[Session]:
         """Read the ledger and the files, and plan. Nothing is written unless `writing`, which needs `hold`."""
         opened = ProjectStore.opened if writing else ProjectStore.reading
-        with opened(self.layout, self.clock.now) as store:
-            graph = self.graph(targets, store.samples(self.realm))
-            snapshot = store.snapshot(graph, assets_of(graph), tools())
+        with opened(self.layout, self.clock.now, self.shared) as store:
+            lock = read_lock(self.lock_path, os.path.relpath(self.lock_path))
+            graph = self.graph(targets, store.known(self.realm, lock))
+            snapshot = store.snapshot(graph, assets_of(graph), tools(), lock)
+            if options is not None and options.replace_locked:
+                # What is here in the place of a locked clip becomes the lock's.
+                snapshot = replace(snapshot, clips={**snapshot.others, **snapshot.clips}, others={})
             if writing:
                 store.adopt(graph, snapshot)
             plan = make_plan(graph, snapshot, self.prices, options)
             yield Session(graph=graph, snapshot=snapshot, plan=plan, store=store)
+
+    def write_lock(self, session: Session) -> Lock:
+        """Bring the lock up to date with the clips and voices that are here. Raises StoreError."""
+        return keep_lock(self.lock_path, session.snapshot.lock, session.graph, session.store)
 
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""
@@ -182,17 +211,20 @@ class Project:
         with hold(self.layout.busy, wait=wait):
             yield
 
-    def refusal(self, session: Session) -> str:
-        """Why a build of this plan would be refused for its price; "" where it would not."""
+    def refusal(self, session: Session, rules: Rules | None = None) -> str:
+        """Why a build of this plan would be refused; "" where it would not."""
         try:
+            if rules is not None:
+                self.check_rules(session, rules)
             check_budget(session.plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
-        except BudgetError as error:
+        except PlanRefused as error:
             return str(error)
         return ""
 
-    def check_allowed(self, session: Session) -> None:
-        """Raise BudgetError, AuthError or StoreError (no room on the disk) before anything is paid."""
+    def check_allowed(self, session: Session, rules: Rules | None = None) -> None:
+        """Raise PlanRefused, BudgetError, AuthError or StoreError (no room on the disk) before anything is paid."""
         plan = session.plan
+        self.check_rules(session, rules or Rules())
         check_budget(plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
         if plan.paid:
             self._check_room(plan)
@@ -202,6 +234,18 @@ class Project:
         what = f"{len(plan.paid)} call{'s' if len(plan.paid) != 1 else ''}" if plan.paid else "collecting"
         usd = f" (~${plan.cost.usd:.4f})" if plan.paid else ""
         self.access.check(f"{what}{usd} {'need' if len(plan.paid) > 1 else 'needs'}")
+
+    def check_rules(self, session: Session, rules: Rules) -> None:
+        """Raise PlanRefused where a build of this plan would break a rule."""
+        plan, locked = session.plan, session.snapshot.lock.clips
+        if self.provider != "sandbox" and self.choices.token is None:
+            # Without a token no task can be asked.
+            gone = [
+                c for c in plan.collect if c.row.state == "stored" and c.step.fingerprint in locked and not c.row.url
+            ]
+            missing = [Missing(step=c.step, reason=c.reason, cost=c.cost) for c in gone if isinstance(c.step, ClipStep)]
+            plan = replace(plan, missing=(*plan.missing, *missing))
+        check(plan, rules, would_change(session.graph, session.snapshot))
 
     def _check_room(self, plan: Plan) -> None:
         """A disk that is about to be full would lose what is paid for."""
@@ -224,61 +268,10 @@ class Project:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
         with ExitStack() as stack:
             base_url, token = self.access.base_url.value, self._trusted_token()
-            if self.provider == "sandbox" and not session.plan.is_stitching:
+            if self.provider == "sandbox" and not (options.offline or session.plan.is_stitching):
                 base_url, token = stack.enter_context(self.sandbox()), "sandbox"
             stack.callback(reporter.close)
             return asyncio.run(self._carry_out(session, reporter, options, base_url, token))
-
-    def refresh(self, session: Session) -> list[CallRefused]:
-        """Look all voices of a session up, also those that are known; what is wrong with them, and for whom.
-
-        The session must be for writing. Raises ServiceError where the service cannot be asked.
-        """
-        graph, store = session.graph, session.store
-        rows = [(step.name, row.voice_id, key) for key, step in graph.voices.items() if (row := store.row(key))]
-        wanted = [(name, voice_id, str(key)) for name, voice_id, key in rows if voice_id]
-        used = {speaker.id for clip in graph.clips.values() for speaker in clip.speakers}
-        wanted += [(voice.name, voice_id, voice_id) for voice_id, voice in graph.existing.items() if voice_id in used]
-        missing = []
-        with self.catalog() as catalog:
-            for name, voice_id, key in wanted:
-                users = [use.address for clip in graph.clips.values() if clip.speaks_with(key) for use in clip.uses]
-                try:
-                    info = catalog.voice(voice_id)
-                except CallRefused as error:
-                    store.unchecked(voice_id)
-                    missing.append(gone(name, voice_id, users, error))
-                    continue
-                if voice_id not in graph.existing:
-                    continue
-                if (wrong := unfit(name, info, users)) is not None:
-                    store.unchecked(voice_id)
-                    missing.append(wrong)
-                else:
-                    store.checked(info, graph.existing[voice_id].consent)
-        return missing
-
-    def voice_names(self) -> dict[str, str]:
-        """The manifest's names of the voices that have an id, by id."""
-        with self.session() as session:
-            calls, graph = session.snapshot.calls, session.graph
-            rows = [(name, calls.get(key)) for name, key in graph.created.items()]
-        created = {row.voice_id: name for name, row in rows if row is not None and row.voice_id}
-        return created | {voice_id: voice.name for voice_id, voice in graph.existing.items()}
-
-    def forget_voice(self, name: str) -> str:
-        """Forget what became of a declared voice; what was forgotten, "" where nothing was known."""
-        with self.hold(), self.session(writing=True) as session:
-            ledger = session.store.ledger
-            key = session.graph.created.get(name)
-            if key is not None:
-                row = ledger.row(key)
-                return f"{row.voice_id or row.state} forgotten" if row and ledger.forget(key) else ""
-            for voice_id, voice in session.graph.existing.items():
-                if voice.name == name and voice_id in session.snapshot.checked:
-                    ledger.unchecked(voice_id)
-                    return f"{voice_id} is looked up again"
-        return ""
 
     @contextmanager
     def catalog(self) -> Iterator[Catalog]:
@@ -322,7 +315,7 @@ class Project:
         provider = self.manifest.provider
         digests = {path: info.digest for path, info in session.snapshot.assets.items()}
         async with AsyncExitStack() as stack:
-            callbacks, secret = await self._callbacks(session, stack, token)
+            callbacks, secret = (None, []) if options.offline else await self._callbacks(session, stack, token)
             speech = FishClient(base_url, token, provider.delivery, self.clock.now, provider.call_deadline, secret)
             stack.push_async_callback(speech.aclose)
             downloads = HttpDownloads(base_url, provider.stall_timeout)
@@ -348,6 +341,7 @@ class Project:
                 done = run.summary()
         reporter.tell(done)
         self._remember(session)
+        self.write_lock(session)
         if run.tally.crash is not None:
             raise run.tally.crash
         return done
@@ -381,7 +375,11 @@ class Project:
             callback_timeout=provider.callback_timeout,
             call_deadline=provider.call_deadline,
         )
-        return replace(limits, poll_first=0.05, poll_longest=1.0, voice_grace=3.0) if is_loopback(base_url) else limits
+        return (
+            replace(limits, poll_first=0.05, poll_longest=1.0, voice_grace=3.0, unknown_task_grace=5.0)
+            if is_loopback(base_url)
+            else limits
+        )
 
     def _remember(self, session: Session) -> None:
         """The lines of scripts that are whole now, to tell next time what changed."""

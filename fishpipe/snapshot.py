@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from fishpipe.lock import Lock
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,7 +35,8 @@ Charged = Literal["no", "yes", "unknown"]
 class CallRow:
     """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path.
 
-    `described` is what the service was told of a voice that is not heard.
+    `described` is what the service was told of a voice that is not heard, `sample` the sha256 of its sample,
+    `seconds` a clip's length.
     """
 
     fingerprint: Fingerprint
@@ -48,6 +51,8 @@ class CallRow:
     consent: str | None = None
     described: Mapping[str, Any] = field(default_factory=dict)
     digest: Digest | None = None
+    sample: str | None = None
+    seconds: float | None = None
     charged: Charged = "no"
     error: str | None = None
     address: str | None = None
@@ -80,7 +85,8 @@ class Snapshot:
     """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files.
 
     `checked` are the ids of voices that were found at the service, and can speak; `retried` says how often each
-    call in doubt was made again.
+    call in doubt was made again. `others` are clips that are here in the place of those that `lock` names, with
+    their digests.
     """
 
     calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
@@ -91,5 +97,7 @@ class Snapshot:
     assets: Mapping[str, AssetInfo] = field(default_factory=dict)
     checked: frozenset[str] = frozenset()
     retried: Mapping[Fingerprint, int] = field(default_factory=dict)
+    others: Mapping[Fingerprint, Digest] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
     spent_month: float = 0.0
     tools: str = ""

@@ -11,10 +11,9 @@ from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.graph.build import build_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
-    from fishpipe.graph.steps import Graph, Realm
+    from fishpipe.graph.steps import Graph, Known, Realm
     from fishpipe.manifest.model import Manifest, Output, Segment
 
 _PLACE: Final = re.compile(r"(.+):(\d+)(?::\d+)?")
@@ -24,21 +23,21 @@ def select(
     manifest: Manifest,
     realm: Realm,
     targets: Sequence[str],
-    samples: Mapping[str, Mapping[str, Any]] | None = None,
+    known: Known | None = None,
 ) -> Graph:
     """The graph of the targets: scripts, output paths, segment addresses or places; all outputs for none.
 
     Raises UsageError for a target that is nothing of these.
     """
     if not targets:
-        return build_graph(manifest, realm, samples=samples)
+        return build_graph(manifest, realm, known=known)
     scripts: dict[str, None] = {}
     outputs: set[str] = set()
     addresses: set[str] = set()
     for target in targets:
         if target in manifest.scripts:
             scripts[target] = None
-            outputs |= {str(output.path) for output in manifest.scripts[target].outputs}
+            outputs |= {str(output.path) for output in manifest.scripts[target].files}
         elif found := _output(manifest, target):
             scripts[found[0]] = None
             outputs.add(str(found[1].path))
@@ -46,7 +45,7 @@ def select(
             segment = find_segment(manifest, target)
             scripts[segment.address.partition("/")[0]] = None
             addresses.add(segment.address)
-    graph = build_graph(manifest, realm, list(scripts), samples)
+    graph = build_graph(manifest, realm, list(scripts), known)
     steps = tuple(step for step in graph.outputs if str(step.output.path) in outputs)
     whole = {name for name in scripts if name in targets}
     wanted = {item.clip for step in steps for item in step.items if item.clip}
@@ -81,7 +80,7 @@ def find_segment(manifest: Manifest, target: str) -> Segment:
 
 def _output(manifest: Manifest, target: str) -> tuple[str, Output] | None:
     for name, script in manifest.scripts.items():
-        for output in script.outputs:
+        for output in script.files:
             if target == output.shown or PurePath(target) == PurePath(str(output.path)):
                 return name, output
     return None

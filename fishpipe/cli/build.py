@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
-from fishpipe.errors import Declined
+from fishpipe.errors import Declined, UsageError
+from fishpipe.locking import would_change
 from fishpipe.plan import InDoubt, Plan, PlanOptions
+from fishpipe.rules import Rules
 
 if TYPE_CHECKING:
     from fishpipe.events import RunFinished
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
         "--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", envvar="FISHPIPE_IN_DOUBT",
         help="Calls that may have been charged: ask, pay again, or leave.",
     ),
+    click.option("--frozen", is_flag=True, envvar="FISHPIPE_FROZEN", help="Refuse any call that would be paid."),
+    click.option("--locked", is_flag=True, envvar="FISHPIPE_LOCKED", help="Refuse to change the lock file."),
+    click.option("--offline", is_flag=True, envvar="FISHPIPE_OFFLINE", help="Refuse any request, paid or free."),
+    click.option("--replace-locked", is_flag=True, help="Pay again for clips of the lock file that are lost."),
     click.option("--deadline", type=Seconds(), envvar="FISHPIPE_DEADLINE", help="Stop after this long: 90s, 20m, 2h."),
     click.option("--refresh", is_flag=True, help="Look voices by id up again."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask."),
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def build(
     arguments: Arguments, dry_run: bool, jobs: int | None, keep_going: bool, force: bool, collect: bool,
-    budget: float | None, in_doubt: InDoubt, deadline: float | None, refresh: bool, yes: bool, wait: bool,
+    budget: float | None, in_doubt: InDoubt, frozen: bool, locked: bool, offline: bool, replace_locked: bool,
+    deadline: float | None, refresh: bool, yes: bool, wait: bool,
 ) -> int:  # fmt: skip
     r"""Speak what is new, and stitch what changed.
 
@@ -45,39 +52,55 @@ def build(
       fishpipe build -n                    only show the plan
       fishpipe build --provider sandbox    a free draft, in .fishpipe/draft
       fishpipe build --collect             after a crash: fetch what is paid for, pay nothing
+      fishpipe build --frozen --offline    from the lock file and its clips alone: the same bytes, or exit 5
       fishpipe build --deadline 20m        for CI: stop in time, and go on in the next run
     """
+    chosen = PlanOptions(force=force, in_doubt=in_doubt, replace_locked=replace_locked)
+    rules = Rules(frozen=frozen, locked=locked, offline=offline)
+    if offline and refresh:
+        raise UsageError("--refresh asks the service, and --offline forbids it; leave one out")
     if dry_run:
         from fishpipe.cli.plan import show_plan
 
-        how = PlanOptions(force=force, in_doubt=in_doubt)
-        return show_plan(arguments, how, collect=collect, budget=budget)
+        return show_plan(arguments, chosen, collect=collect, budget=budget, rules=rules)
     project = open_project(arguments, concurrency=jobs, budget=budget)
-    chosen = PlanOptions(force=force, in_doubt=in_doubt)
     with project.session(arguments.targets, chosen) as session:
-        if session.plan.is_empty and not refresh:
+        if not refresh and _is_done(project, session, rules, collect=collect):
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
-        if refresh:
-            missing = project.refresh(session)
-            for error in missing:
-                err(str(error))
-            if missing:
-                return 1
+        if refresh and not _refreshed(project, session):
+            return 1
         decided = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
         planned = session if decided == chosen else project.replanned(session, decided)
         if collect:
             planned = replace(planned, plan=planned.plan.free_part)
         if planned.plan.is_empty:
+            project.write_lock(planned)
             return _nothing(arguments, planned)
-        project.check_allowed(planned)
+        project.check_allowed(planned, rules)
         if not yes and is_terminal():
             _confirm(project, planned.plan)
         done = _run(
             project, planned, arguments, decided,
-            keep_going=keep_going, collect=collect, deadline=deadline,
+            keep_going=keep_going, collect=collect, deadline=deadline, offline=offline,
         )  # fmt: skip
     return done.exit_code
+
+
+def _refreshed(project: Project, session: Session) -> bool:
+    from fishpipe.casting import refresh_voices
+
+    missing = refresh_voices(project, session)
+    for error in missing:
+        err(str(error))
+    return not missing
+
+
+def _is_done(project: Project, session: Session, rules: Rules, *, collect: bool) -> bool:
+    """Whether nothing is to do, not even in the lock; what the rules forbid is told before anything is written."""
+    found = replace(session, plan=session.plan.free_part) if collect else session
+    project.check_rules(found, rules)
+    return session.plan.is_empty and not would_change(session.graph, session.snapshot)
 
 
 def _nothing(arguments: Arguments, session: Session) -> int:
@@ -118,7 +141,7 @@ def _confirm(project: Project, plan: Plan) -> None:
 
 def _run(
     project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool,
-    deadline: float | None,
+    deadline: float | None, offline: bool,
 ) -> RunFinished:  # fmt: skip
     from fishpipe.report.events import summary_text
     from fishpipe.runner.run import RunOptions
@@ -130,6 +153,7 @@ def _run(
         ceiling=project.ceiling(session),
         deadline=deadline,
         free=project.provider == "sandbox",
+        offline=offline,
     )
     done = project.run(session, _reporter(arguments), how)
     if not arguments.json and not arguments.quiet:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def common(verb: Callable[..., int]) -> click.Command:
             enter(directory)
         if color != "auto":
             os.environ["FORCE_COLOR" if color == "always" else "NO_COLOR"] = "1"
-        manifest, targets = split_names(names)
+        manifest, targets = (Path(), names) if getattr(verb, "is_plain", False) else split_names(names)
         arguments = Arguments(manifest, targets, variables(var), provider, allow_outside, strict, json_, quiet, verbose)
         return verb(arguments, **own)
 
@@ -128,6 +128,12 @@ def split_names(names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
         return (inside if inside.is_file() else first), tuple(names[1:])
     found = find_manifest(Path.cwd())
     return Path(os.path.relpath(found)), tuple(names)
+
+
+def with_manifest(arguments: Arguments) -> Arguments:
+    """The arguments of a verb that takes more than manifests and targets, with the manifest found among them."""
+    manifest, targets = split_names(arguments.targets)
+    return replace(arguments, manifest=manifest, targets=targets)
 
 
 def again(verb: str, manifest: Path) -> str:

@@ -26,6 +26,7 @@ VERBS: Final = {
     "explain": "Show why a segment would be spoken again.",
     "graph": "Draw the steps: dot or mermaid.",
     "voices": "List, show, search and forget voices.",
+    "lock": "Show, check and mend the lock file.",
     "spend": "Show what was paid, when, for what.",
     "sandbox": "Serve the API on this machine, with a voice, for free.",
     "schema": "Print the manifest's JSON Schema.",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from fishpipe.cli.common import Arguments, common, err, open_project, options, out
 from fishpipe.plan import PlanOptions
+
+if TYPE_CHECKING:
+    from fishpipe.rules import Rules
 
 
 @options(
@@ -33,6 +37,7 @@ def show_plan(
     exit_code: bool = False,
     collect: bool = False,
     budget: float | None = None,
+    rules: Rules | None = None,
 ) -> int:
     """Also what `build -n` does, with its options."""
     from fishpipe.report.plans import plan_data, plan_text
@@ -40,13 +45,15 @@ def show_plan(
     project = open_project(arguments, budget=budget)
     with project.session(arguments.targets, how) as session:
         found = session.plan.free_part if collect else session.plan
-        refusal = project.refusal(replace(session, plan=found))
+        refusal = project.refusal(replace(session, plan=found), rules)
     if refusal:
         err(f"a build would be refused: {refusal}")
     if arguments.json:
         out(json.dumps(plan_data(found), ensure_ascii=False, indent=2))
     else:
         out(plan_text(found, whole=arguments.verbose, free=project.provider == "sandbox"))
+    if refusal and rules is not None and (rules.frozen or rules.locked or rules.offline):
+        return 5
     return 9 if exit_code and not found.is_empty else 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fishpipe.casting import forget_voice, voice_names
 from fishpipe.cli.common import (
     BASE_URL,
     TOKEN,
@@ -211,11 +212,11 @@ def forget(name: str, project: Project | None, as_json: bool, yes: bool) -> int:
     question = f"Forget voice {name}? Where it is made from a sample, its next use creates it again, and is charged."
     if not yes and is_terminal() and not click.confirm(question, err=True):
         raise Declined("declined. Nothing was forgotten")
-    known = project.forget_voice(name)
+    known = forget_voice(project, name)
     out(json.dumps({"voice": name, "forgotten": known}) if as_json else f"voice {name}: {known or 'was not known'}")
     return 0
 
 
 def _names(project: Project | None) -> dict[str, str]:
     """Id → name, of the manifest's voices that have an id."""
-    return project.voice_names() if project is not None else {}
+    return voice_names(project) if project is not None else {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record
-from fishpipe.graph.steps import ClipStep, Graph, Item, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
+from fishpipe.graph.steps import ClipStep, Graph, Item, Known, OutputStep, Realm, Speaker, Use, VoiceStep
 from fishpipe.manifest.model import (
     Asset,
     CreatedVoice,
@@ -30,21 +30,17 @@ def build_graph(
     manifest: Manifest,
     realm: Realm,
     only: Iterable[str] | None = None,
-    samples: Mapping[str, Mapping[str, Any]] | None = None,
+    known: Known | None = None,
 ) -> Graph:
-    """The steps for the scripts that have outputs, or for those named in `only` with or without them.
-
-    `samples` has the records of voices that exist, by the sha256 of their samples: a sample that has only
-    moved makes no other voice.
-    """
-    return _Builder(manifest, realm, samples or {}).graph(only)
+    """The steps for the scripts that have outputs, or for those named in `only` with or without them."""
+    return _Builder(manifest, realm, known or Known()).graph(only)
 
 
 @dataclass
 class _Builder:
     manifest: Manifest
     realm: Realm
-    samples: Mapping[str, Mapping[str, Any]]
+    known: Known
     voices: dict[Fingerprint, VoiceStep] = field(default_factory=dict)
     clips: dict[Fingerprint, ClipStep] = field(default_factory=dict)
     uses: dict[Fingerprint, list[Use]] = field(default_factory=dict)
@@ -54,7 +50,7 @@ class _Builder:
 
     def graph(self, only: Iterable[str] | None) -> Graph:
         scripts = self.manifest.scripts
-        names = [name for name in scripts if scripts[name].outputs] if only is None else list(only)
+        names = [name for name in scripts if scripts[name].files] if only is None else list(only)
         outputs: list[OutputStep] = []
         self.existing = {v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)}
         for name in names:
@@ -62,6 +58,7 @@ class _Builder:
             tags = _tags(self.manifest, scripts[name])
             made = (OutputStep(output=output, script=name, items=items, tags=tags) for output in scripts[name].outputs)
             outputs.extend(made)
+            outputs.extend(self._exports(scripts[name]))
         clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
         return Graph(
             realm=self.realm,
@@ -73,6 +70,15 @@ class _Builder:
             created={v.name: self._key(v)[0] for v in self.manifest.voices.values() if isinstance(v, CreatedVoice)},
             lines=self._lines(),
         )
+
+    def _exports(self, script: Script) -> Iterator[OutputStep]:
+        """Each line's own file: the line alone, with its edits."""
+        for segment in script.segments:
+            if segment.export is not None and isinstance(segment.body, Speech):
+                clip = self._clip(segment, segment.body, script.name)
+                item = replace(_item(segment, clip=clip, text=segment.body.text), chapter=None)
+                tags = {**_tags(self.manifest, script), "title": segment.address}
+                yield OutputStep(output=segment.export, script=script.name, items=(item,), tags=tags)
 
     def _lines(self) -> Mapping[str, tuple[tuple[str, Fingerprint], ...]]:
         lines: dict[str, list[tuple[str, Fingerprint]]] = {}
@@ -111,7 +117,8 @@ class _Builder:
         if known is not None:
             return known
         speakers = tuple(self._speaker(voice) for voice in speech.voices)
-        record = clip_record(speech.text, speech.settings, speech.voices, self.realm, self.created)
+        record, words = self._record(speech)
+        record = with_take(record, speech.take or self.known.pins.get(words, 1))
         key = fingerprint(record)
         self.by_address[segment.address] = key
         self.uses.setdefault(key, []).append(use)
@@ -124,8 +131,25 @@ class _Builder:
                 record=record,
                 uses=(),
                 places=speech.places,
+                words=words,
             )
         return key
+
+    def _record(self, speech: Speech) -> tuple[Mapping[str, Any], Fingerprint]:
+        """What is heard, without the take, and its fingerprint.
+
+        A voice by id that was made here is that voice, unless the line was spoken before that was known.
+        """
+        text, settings, voices = speech.text, speech.settings, speech.voices
+        record = clip_record(text, settings, voices, self.realm, self.created, self.known.made)
+        words = fingerprint(record)
+        if words in self.known.paid or not any(
+            isinstance(v, ExistingVoice) and v.id in self.known.made for v in voices
+        ):
+            return record, words
+        plain = clip_record(text, settings, voices, self.realm, self.created)
+        by_id = fingerprint(plain)
+        return (plain, by_id) if by_id in self.known.paid else (record, words)
 
     def _speaker(self, voice: Voice) -> Speaker:
         match voice:
@@ -145,7 +169,7 @@ class _Builder:
         return self.created[voice.name]
 
     def _key(self, voice: CreatedVoice) -> tuple[Fingerprint, Mapping[str, Any]]:
-        record = minted(voice_record(voice, self.realm), self.samples.get(voice.sample_sha256 or ""))
+        record = minted(voice_record(voice, self.realm), self.known.samples.get(voice.sample_sha256 or ""))
         return fingerprint(record), record
 
 

@@ -70,29 +70,44 @@ def minted(record: Mapping[str, Any], known: Mapping[str, Any] | None) -> Mappin
 
 
 def clip_record(
-    text: str, settings: Settings, voices: Sequence[Voice], realm: Realm, created: Mapping[str, Fingerprint]
+    text: str,
+    settings: Settings,
+    voices: Sequence[Voice],
+    realm: Realm,
+    created: Mapping[str, Fingerprint],
+    made: Mapping[str, Fingerprint] | None = None,
 ) -> dict[str, Any]:
     """A clip by what is heard in it; a created voice stands with its fingerprint, so no voice need exist yet.
 
-    `created` has the fingerprints of created voices, by name.
+    `created` has the fingerprints of created voices, by name; `made` those of voices by id that were made here.
     """
     record: dict[str, Any] = {"realm": realm, "api": settings.api, "body": request_body(text, settings)}
     if settings.api == "tts":
         record["model"] = settings.model
-    speakers = [_speaker(voice, created) for voice in voices]
+    speakers = [_speaker(voice, created, made or {}) for voice in voices]
     if speakers:
         record["voice"] = speakers[0] if len(speakers) == 1 else {"several": speakers}
     return record
 
 
-def _speaker(voice: Voice, created: Mapping[str, Fingerprint]) -> dict[str, Any]:
+def _speaker(voice: Voice, created: Mapping[str, Fingerprint], made: Mapping[str, Fingerprint]) -> dict[str, Any]:
     match voice:
         case CreatedVoice():
             return {"created": created[voice.name]}
         case ExistingVoice():
-            return {"id": voice.id}
+            return {"created": made[voice.id]} if voice.id in made else {"id": voice.id}
         case OneShotVoice():
             return {"references": [{"audio": r.audio, "text": r.text} for r in voice.references]}
+
+
+def with_take(record: Mapping[str, Any], take: int) -> Mapping[str, Any]:
+    """The same words rendered for the `take`-th time; the first take says nothing."""
+    return record if take == 1 else {**record, "take": take}
+
+
+def words_of(record: Mapping[str, Any]) -> Fingerprint:
+    """The identity of the words, whatever the take: what a pin is keyed by."""
+    return fingerprint({name: value for name, value in record.items() if name != "take"})
 
 
 def request_body(text: str, settings: Settings) -> dict[str, Any]:

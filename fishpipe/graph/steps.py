@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from fishpipe.graph.fingerprints import Fingerprint, fingerprint, with_take
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from fishpipe.errors import Span
-    from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.manifest.model import CreatedVoice, Edits, Format, Micros, Output, Reference, Voice
 
 Realm = Literal["acedata", "loopback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What lock and ledger remember that decides which call a line is.
+
+    `samples` has the records of voices that exist, by the sha256 of their samples: a sample that has only moved
+    makes no other voice. `made` has the fingerprints of voices that were made here, by id, `pins` the takes that
+    are used, by the words' fingerprint, and `paid` the calls that were ever made.
+    """
+
+    samples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    made: Mapping[str, Fingerprint] = field(default_factory=dict)
+    pins: Mapping[Fingerprint, int] = field(default_factory=dict)
+    paid: Container[Fingerprint] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +84,8 @@ class Speaker:
 class ClipStep:
     """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice.
 
-    Without `speakers` the service speaks with a voice of its own. `places` says where settings were made.
+    Without `speakers` the service speaks with a voice of its own. `places` says where settings were made, `words`
+    is the fingerprint without the take.
     """
 
     fingerprint: Fingerprint
@@ -77,6 +94,7 @@ class ClipStep:
     speakers: tuple[Speaker, ...]
     record: Mapping[str, Any]
     uses: tuple[Use, ...]
+    words: Fingerprint
     places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
@@ -89,9 +107,19 @@ class ClipStep:
         """The place of the first segment that uses it."""
         return self.uses[0].span
 
+    @property
+    def take(self) -> int:
+        """Which rendering of its words it is, from 1."""
+        return int(self.record.get("take", 1))
+
     def speaks_with(self, voice: str) -> bool:
         """Whether a voice, by its id or fingerprint, speaks here."""
         return any(voice in (speaker.created, speaker.id) for speaker in self.speakers)
+
+    def at_take(self, take: int) -> ClipStep:
+        """The same words, rendered for the `take`-th time."""
+        record = with_take({name: value for name, value in self.record.items() if name != "take"}, take)
+        return replace(self, record=record, fingerprint=fingerprint(record))
 
     @property
     def text(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import Problem, Span
@@ -75,6 +77,7 @@ class Builder:
             budget=self._budget(),
             voices=self.speakers.voices,
             scripts=scripts,
+            store=str(store.value) if isinstance(store := self.sections["store"], Scalar) else None,
             warnings=tuple(sorted(set(self.warnings))),
         )
 
@@ -132,11 +135,29 @@ class Builder:
             label = self._segment_id(item, number, seen)
             segment = self._segment(f"{name}/{label}", item, defaults)
             if segment is not None:
-                built.append(segment)
+                export = self._export(node.get("clips"), name, label, number, segment)
+                built.append(replace(segment, export=export))
         title = node.get("title")
         outputs = tuple(self._outputs(node))
         shown = str(title.value) if isinstance(title, Scalar) else None
         return Script(name=name, span=span, title=shown, segments=tuple(built), outputs=outputs)
+
+    def _export(self, node: nodes.Node | None, script: str, label: str, number: int, segment: Segment) -> Output | None:
+        """The file of a spoken line alone."""
+        if not isinstance(node, Scalar) or not isinstance(segment.body, Speech):
+            return None
+        pattern = str(node.value)
+        voice = "+".join(voice.name for voice in segment.body.voices) or "default"
+        names = {"id": label, "number": f"{number:04d}", "script": script, "voice": voice}
+        unknown = [name for name in re.findall(r"\{(\w*)\}", pattern) if name not in names]
+        if unknown or pattern.rpartition(".")[2].lower() not in ("mp3", "wav"):
+            what = f"{{{unknown[0]}}}" if unknown else pattern[:60]
+            self._say(node.span, f"clips has {what}", "in braces: id, number, script, voice; it ends in .mp3 or .wav")
+            return None
+        shown = re.sub(r"\{(\w+)\}", lambda match: names[match[1]], pattern)
+        path = self.folders[node.span.file] / shown
+        format_: Any = shown.rpartition(".")[2].lower()
+        return Output(path=path, shown=shown, span=segment.span, format=format_, bitrate=192, pattern=pattern)
 
     def _segment_id(self, item: nodes.Mapping, number: int, seen: dict[str, Span]) -> str:
         given = item.get("id")
@@ -158,7 +179,7 @@ class Builder:
             voices, voice_layer = self.speakers.of(layers, at)
             speaker = next((layer.speaker for layer in layers if layer.speaker is not None), None)
             layers = [own, defaults, voice_layer, self.defaults]
-            body = self._speech(text, voices, layers, speaker[1].span if speaker else text.span)
+            body = self._speech(text, item, voices, layers, speaker[1].span if speaker else text.span)
             at = text.span
         elif (pause := item.get("pause")) is not None:
             body = Pause(duration=micros(pause, self._say))
@@ -175,10 +196,14 @@ class Builder:
         if body is None:
             return None
         made = edits(layers, Edits(trim="off") if isinstance(body, Asset) else Edits(), self._say)
-        words = {name: str(node.value) for name in ("chapter", "caption") if isinstance(node := item.get(name), Scalar)}
+        words: dict[str, Any] = {
+            name: str(node.value) for name in ("chapter", "caption") if isinstance(node := item.get(name), Scalar)
+        }
         return Segment(address=address, span=at, body=body, edits=made, **words)
 
-    def _speech(self, node: nodes.Node, voices: tuple[Voice, ...], layers: list[Layer], speaker: Span) -> Speech | None:
+    def _speech(
+        self, node: nodes.Node, own: nodes.Mapping, voices: tuple[Voice, ...], layers: list[Layer], speaker: Span
+    ) -> Speech | None:
         if not isinstance(node, Scalar):
             return None
         text = unicodedata.normalize("NFC", node.raw if not isinstance(node.value, str) else node.value).strip()
@@ -191,7 +216,8 @@ class Builder:
         if asked.api == "tts" and not muted:
             self._check_cues(text, asked.model, len(voices), node.span)
         places |= dict.fromkeys(("voice", "voice_id", "reference_id", "references"), speaker) | {"text": node.span}
-        return Speech(text=text, voices=voices, settings=asked, places=places)
+        take = int(str(item.value)) if isinstance(item := own.get("take"), Scalar) else None
+        return Speech(text=text, voices=voices, settings=asked, places=places, take=take)
 
     def _check_cues(self, text: str, model: str, voices: int, at: Span) -> None:
         if not any(sign in text for sign in "([<]") and voices < 2:

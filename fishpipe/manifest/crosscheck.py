@@ -116,7 +116,7 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
     assets = [(segment.body.path, segment.span) for segment in _segments(manifest) if isinstance(segment.body, Asset)]
     inputs |= {real(path): f"an input ({span})" for path, span in assets}
     seen: dict[Path, Span] = {}
-    for output in (output for script in manifest.scripts.values() for output in script.outputs):
+    for output in (output for script in manifest.scripts.values() for output in script.files):
         path, shown = real(output.path), _shown(output.shown)
         if path is None or kind_of(output.path) == "impossible":
             yield Problem(output.span, f"output {shown} is not a path that can be")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT_NAME: Final = "fishpipe.yaml"
 MAX_BYTES: Final = 64_000_000
 MOST_FILES: Final = 1000
-_MERGED: Final = ("project", "vars", "provider", "budget", "defaults", "voices", "scripts")
+_MERGED: Final = ("project", "vars", "provider", "budget", "store", "defaults", "voices", "scripts")
 
 
 def find_manifest(start: Path) -> Path:

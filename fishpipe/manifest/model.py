@@ -114,12 +114,16 @@ Voice = CreatedVoice | ExistingVoice | OneShotVoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """A text and the voices that speak it (none: the service's own); `places` are those of its settings."""
+    """A text and the voices that speak it (none: the service's own); `places` are those of its settings.
+
+    `take` is set where the manifest says which rendering it wants.
+    """
 
     text: str
     voices: tuple[Voice, ...]
     settings: Settings
     places: Mapping[str, Span] = field(default_factory=dict, hash=False)
+    take: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,7 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL."""
+    """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL, `export` the file of a line alone."""
 
     address: str
     span: Span
@@ -157,11 +161,15 @@ class Segment:
     edits: Edits
     chapter: str | None = None
     caption: str | None = None
+    export: Output | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A file to make; `bitrate` in kbit/s (mp3 only), `channels` None until assets are known."""
+    """A file to make; `bitrate` in kbit/s (mp3 only), `channels` None until assets are known.
+
+    `pattern` is what a line's own file was named by.
+    """
 
     path: Path
     shown: str
@@ -170,17 +178,24 @@ class Output:
     bitrate: int = 128
     channels: int | None = None
     sample_rate: int = 44100
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """An ordered list of segments, built when it has outputs."""
+    """An ordered list of segments, built when it has outputs, or writes its lines to files of their own."""
 
     name: str
     span: Span
     title: str | None
     segments: tuple[Segment, ...]
     outputs: tuple[Output, ...] = ()
+
+    @property
+    def files(self) -> tuple[Output, ...]:
+        """All that is made of it: its outputs, and its lines' own files."""
+        exports = (segment.export for segment in self.segments)
+        return (*self.outputs, *(export for export in exports if export is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +255,8 @@ class Budget:
 class Manifest:
     """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
 
-    `warnings` are what may be meant, and probably is not.
+    `store` is a folder for clips beside `.fishpipe`, as it was written. `warnings` are what may be meant, and
+    probably is not.
     """
 
     path: Path
@@ -251,4 +267,5 @@ class Manifest:
     budget: Budget
     voices: Mapping[str, Voice]
     scripts: Mapping[str, Script]
+    store: str | None = None
     warnings: tuple[Problem, ...] = ()

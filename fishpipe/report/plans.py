@@ -23,7 +23,7 @@ def plan_text(plan: Plan, *, whole: bool = False, free: bool = False) -> str:
     lines = [*notes, *_calls(plan)]
     if not whole and len(lines) > _MOST:
         lines = [*lines[:_MOST], f"… and {len(lines) - _MOST:,} more (all: -v)"]
-    lines += [f"stitch {stitch.step.output.shown}: {because(stitch.reason)}" for stitch in plan.stitches]
+    lines += _stitches(plan)
     return "\n".join([*lines, _sum(plan, free=free)])
 
 
@@ -42,7 +42,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     ]
     free = [
         {"action": name, **_step(action.step), "reason": _reason(action.reason), "bytes": 0, "usd": 0.0}
-        for name, actions in (("collect", plan.collect), ("held", plan.held))
+        for name, actions in (("collect", plan.collect), ("held", plan.held), ("missing", plan.missing))
         for action in actions
     ]
     outputs = [
@@ -61,7 +61,21 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _calls(plan: Plan) -> Iterator[str]:
+def _stitches(plan: Plan) -> Iterator[str]:
+    """A line an output; the lines' own files of one pattern are one."""
+    exports: dict[str, list[Reason]] = {}
+    for stitch in plan.stitches:
+        output = stitch.step.output
+        if output.pattern:
+            exports.setdefault(output.pattern, []).append(stitch.reason)
+        else:
+            yield f"stitch {output.shown}: {because(stitch.reason)}"
+    for pattern, reasons in exports.items():
+        yield f"stitch {pattern}: {count(len(reasons), 'line')}: {because(reasons[0])}"
+
+
+def paid_lines(plan: Plan) -> Iterator[str]:
+    """A line for each call that is paid, with its place, cost and reason."""
     for action in plan.voices:
         step = action.step
         price = money(action.cost.usd, action.cost.unpriced)
@@ -69,10 +83,25 @@ def _calls(plan: Plan) -> Iterator[str]:
     for speak in plan.clips:
         why = f"{because(speak.reason)}{_words(speak.step, speak.reason)}"
         yield f"{_where(speak.step)}: {money(speak.cost.usd, speak.cost.unpriced)}: {why}"
+
+
+def collect_lines(plan: Plan) -> Iterator[str]:
+    """A line for each call whose answer is fetched."""
     for collect in plan.collect:
         yield f"{_where(collect.step)}: collect: {because(collect.reason)}"
+
+
+def missing_lines(plan: Plan) -> list[str]:
+    """A line for each clip of the lock that is not here."""
+    return [f"{_where(missing.step)}: {because(missing.reason)}" for missing in plan.missing]
+
+
+def _calls(plan: Plan) -> Iterator[str]:
+    yield from paid_lines(plan)
+    yield from collect_lines(plan)
     for held in plan.held:
         yield f"{_where(held.step)}: held: {because(held.reason)}"
+    yield from missing_lines(plan)
 
 
 def _differs(differing: Differing) -> str:
@@ -103,6 +132,8 @@ def _sum(plan: Plan, *, free: bool) -> str:
         parts.append(f"{len(plan.collect)} to collect")
     if plan.held:
         parts.append(f"{len(plan.held)} held")
+    if plan.missing:
+        parts.append(f"{len(plan.missing)} missing: fishpipe store pull, or build --replace-locked")
     parts.append(f"{count(plan.reused, 'clip')} reused")
     return "; ".join(parts)
 

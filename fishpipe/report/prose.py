@@ -57,6 +57,10 @@ def because(reason: Reason) -> str:
             return f"in doubt: it may have been charged{reason.what and f' ({short(reason.what, 80)})'}"
         case "refused before" | "failed before":
             return f"{reason.code}{reason.what and f': {short(reason.what, 80)}'}"
+        case "locked, not here":
+            return "it is in the lock file and not here, and no task is known to give it"
+        case "not the lock's clip":
+            return f"the clip here (sha256 {reason.after[:12]}…) is not the lock's ({reason.before[:12]}…)"
         case "paid for":
             return "paid for already: collect it"
         case "clips to come":

@@ -13,7 +13,9 @@ from fishpipe.errors import (
     CallRefused,
     ImplausibleAudio,
     LinkExpired,
+    LockedMissing,
     ServiceError,
+    TaskUnknown,
     TransientError,
 )
 from fishpipe.events import ClipStored
@@ -23,6 +25,7 @@ from fishpipe.runner.retry import delay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from fishpipe.graph.steps import ClipStep
     from fishpipe.plan import Collect, Held, Speak
@@ -114,6 +117,18 @@ class Calls:
 
     async def collect(self, action: Collect, step: ClipStep, place: Place | None) -> bool:
         """Fetch what is paid for already: True; a task that may still run holds a place."""
+        if action.row.state != "stored" or step.fingerprint not in self._context.snapshot.lock.clips:
+            return await self._collect(action, step, place)
+        try:
+            return await self._collect(action, step, place)
+        except ServiceError as error:
+            if isinstance(error, TransientError) and not isinstance(error, TaskUnknown):
+                raise
+            self._store.move(step.fingerprint, "lost", error=str(error), charged="yes")
+            message = f"the lock file has this clip, it is not here, and its task does not give it: {error.message}"
+            raise LockedMissing(message, error.code, error.status, error.trace_id) from error
+
+    async def _collect(self, action: Collect, step: ClipStep, place: Place | None) -> bool:
         row = action.row
         if row.state == "fetched" and await asyncio.to_thread(self._finish, step, row):
             return True
@@ -187,12 +202,13 @@ class Calls:
         part = self._store.part(step.fingerprint)
         try:
             seconds = self._context.inspector.inspect(part, step)
+            self._check_locked(step, part)
         except ImplausibleAudio as error:
             # PCM says nothing of itself: only its length can tell it from noise.
             if before != part.read_bytes() or step.format == "pcm":
                 raise
             seconds = error.seconds
-        self._store.keep(step, part)
+        self._store.keep(step, part, seconds)
         return seconds
 
     def _finish(self, step: ClipStep, row: CallRow) -> bool:
@@ -204,9 +220,21 @@ class Calls:
             seconds = self._context.inspector.inspect(part, step)
         except ImplausibleAudio as error:
             seconds = error.seconds
-        self._store.keep(step, part)
+        self._store.keep(step, part, seconds)
         self._context.reporter.tell(ClipStored(address=step.address, seconds=seconds, paid=False))
         return True
+
+    def _check_locked(self, step: ClipStep, part: Path) -> None:
+        """A clip that is fetched again must be the lock's own. Raises LockedMissing."""
+        locked, row = self._context.snapshot.lock.clips.get(step.fingerprint), self._store.row(step.fingerprint)
+        if locked is None or row is None or row.digest != locked:
+            return
+        found = self._store.digest(part)
+        if found != locked:
+            part.unlink()
+            raise LockedMissing(
+                f"the service gives another clip (sha256 {found[:12]}…) than the lock's ({locked[:12]}…)"
+            )
 
     def _lost(self, step: ClipStep, error: LinkExpired) -> ServiceError:
         message = f"{error}; this clip was paid for, and can no longer be fetched"

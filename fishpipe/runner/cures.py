@@ -14,6 +14,7 @@ from fishpipe.errors import (
     CallRefused,
     ConfigurationError,
     LinkExpired,
+    LockedMissing,
     StoreError,
     TransientError,
 )
@@ -32,6 +33,7 @@ _CURES: Final[dict[type[Exception], str]] = {
     LinkExpired: "build again: what is paid for is fetched again, not paid again",
     AudioError: "build again: what is paid for is fetched again, not paid again",
     TransientError: "build again in a while",
+    LockedMissing: "have it from a store: fishpipe store pull; pay for it again: --replace-locked",
     CallRefused: "correct it in the manifest, and build again",
     StoreError: "make room or give access, and build again: nothing is lost",
 }

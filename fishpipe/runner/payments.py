@@ -182,4 +182,5 @@ def receipt_of(
         url=answer.url if isinstance(answer, Answered) else None,
         bytes=cost.bytes if cost and clip else 0,
         usd=None if cost is None or cost.unpriced else cost.usd,
+        take=step.take if isinstance(step, ClipStep) else 1,
     )

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import CallInDoubt, ServiceError, TransientError
+from fishpipe.errors import CallInDoubt, ServiceError, TaskUnknown, TransientError
 from fishpipe.ports import Running
 from fishpipe.runner.retry import patiently
 
@@ -117,7 +117,7 @@ class Poller:
             what = "is not finished" if state.known else "is not known to the service"
             self._end(task, CallInDoubt(f"the task {what} a day after it was asked for"))
         elif not state.known and age > limits.unknown_task_grace:
-            self._end(task, TransientError("the service does not know this task; it is kept and asked for again"))
+            self._end(task, TaskUnknown("the service does not know this task; it is kept and asked for again"))
         elif age > limits.call_deadline:
             self._end(task, TransientError("the task is not finished; it is kept and asked for by the next build"))
         else:

@@ -43,7 +43,7 @@ class RunOptions:
     """How to carry a plan out.
 
     `ceiling` is the build's budget in USD, `deadline` how many seconds it may take, `free` says that nothing is
-    really paid.
+    really paid, `offline` that nothing may be asked for.
     """
 
     keep_going: bool = False
@@ -52,6 +52,7 @@ class RunOptions:
     ceiling: float | None = None
     deadline: float | None = None
     free: bool = False
+    offline: bool = False
 
 
 class Run:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from fishpipe.errors import FishpipeError, Interrupted
 from fishpipe.events import OutputStarted, OutputWritten
-from fishpipe.plan import output_channels, recipe
 from fishpipe.ports import ClipFile
+from fishpipe.recipes import output_channels, recipe
 
 if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
@@ -55,7 +55,7 @@ class Stitching:
         self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str
     ) -> OutputWritten:
         row = self._context.assembler.assemble(step, channels, clips, identity)
-        self._context.store.stitched(step.output.path, row)
+        self._context.store.stitched(step.output.path, row, {item.clip for item in step.items if item.clip})
         segments = sum(1 for item in step.items if item.clip is not None)
         return OutputWritten(path=step.output.shown, seconds=row.length / row.rate, segments=segments)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fishpipe.runner.spending import Spending
     from fishpipe.snapshot import CallRow
 
+# Of several exit codes the weightiest counts: what the user must see to first.
+_WEIGHT: Final = {0: 0, 1: 1, 5: 2, 4: 3}
 _STOPS_ALL: Final = (AuthError, BalanceError, ConfigurationError, StoreError)
 
 
@@ -74,7 +76,7 @@ class Tally:
             self.in_doubt += 1
         else:
             self.failed += 1
-        self.code = max(self.code, error.exit_code if isinstance(error, ServiceError) else 1)
+        self.code = max(self.code, error.exit_code if isinstance(error, ServiceError) else 1, key=_WEIGHT.__getitem__)
         self.context.reporter.tell(problem)
         if isinstance(error, _STOPS_ALL) or not isinstance(error, FishpipeError):
             self.close(f"no new calls: {error}")

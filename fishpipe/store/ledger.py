@@ -19,62 +19,30 @@ from typing import TYPE_CHECKING, Any, Final
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.snapshot import CallRow, OutputRow
+from fishpipe.store.migrations import NEWEST, migrate, version_of
 from fishpipe.store.network import is_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from fishpipe.graph.steps import Realm
     from fishpipe.ports import Receipt
     from fishpipe.snapshot import Charged, State
 
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE calls (
-        fingerprint TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL,
-        address TEXT, task_id TEXT, trace_id TEXT, url TEXT, voice_id TEXT, digest TEXT, size INTEGER,
-        charged TEXT NOT NULL DEFAULT 'no', error TEXT, consent TEXT, intended REAL NOT NULL, updated REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE receipts (
-        number INTEGER PRIMARY KEY, at REAL NOT NULL, fingerprint TEXT NOT NULL, kind TEXT NOT NULL,
-        address TEXT NOT NULL, task_id TEXT, trace_id TEXT, url TEXT, bytes INTEGER NOT NULL, usd REAL
-    ) STRICT;
-    CREATE TABLE lines (
-        manifest TEXT NOT NULL, script TEXT NOT NULL, lines TEXT NOT NULL, PRIMARY KEY (manifest, script)
-    ) STRICT;
-    CREATE TABLE outputs (
-        path TEXT PRIMARY KEY, recipe TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
-        mtime INTEGER NOT NULL, rate INTEGER NOT NULL, length INTEGER NOT NULL, places TEXT NOT NULL, made REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE sounds (key TEXT PRIMARY KEY, sound TEXT NOT NULL) STRICT;
-    """,
-    """
-    ALTER TABLE calls ADD COLUMN nonce TEXT;
-    ALTER TABLE calls ADD COLUMN sample TEXT;
-    ALTER TABLE calls ADD COLUMN described TEXT;
-    ALTER TABLE receipts ADD COLUMN realm TEXT NOT NULL DEFAULT '';
-    ALTER TABLE receipts ADD COLUMN voice TEXT NOT NULL DEFAULT '';
-    ALTER TABLE receipts ADD COLUMN model TEXT NOT NULL DEFAULT '';
-    UPDATE receipts SET (realm, model) = (
-        SELECT json_extract(record, '$.realm'), coalesce(json_extract(record, '$.model'), '')
-        FROM calls WHERE calls.fingerprint = receipts.fingerprint
-    ) WHERE fingerprint IN (SELECT fingerprint FROM calls);
-    CREATE TABLE voices (
-        id TEXT PRIMARY KEY, title TEXT NOT NULL, state TEXT NOT NULL, consent TEXT, checked REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE forgotten (id TEXT PRIMARY KEY) STRICT;
-    CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    """,
-)
 _COLUMNS: Final = (
     "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
-    " intended, updated, nonce, described, consent"
+    " intended, updated, nonce, described, consent, sample, seconds"
 )
 _RECEIPT: Final = (
     "at", "fingerprint", "kind", "realm", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "url",
+    "take",
 )  # fmt: skip
+_ADOPTED: Final = (
+    "fingerprint, kind, state, record, address, task_id, voice_id, digest, size, sample, seconds, consent,"
+    " intended, updated"
+)
 _CHANGEABLE: Final = frozenset(
-    {"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error", "sample"}
+    {"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error", "sample", "seconds"}
 )
 
 
@@ -112,7 +80,7 @@ class Ledger:
             db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
             db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
             db.execute("PRAGMA synchronous = FULL")
-            _migrate(db, path)
+            migrate(db, path)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
         return cls(db, now)
@@ -127,14 +95,14 @@ class Ledger:
         with ExitStack() as stack:
             try:
                 where, mode = path, "immutable=1"
-                if _leftover(path) or _version(path) != len(_MIGRATIONS):
+                if _leftover(path) or version_of(path) != NEWEST:
                     # A killed build's log is folded in, and an older ledger migrated, as it opens: on a copy.
                     where, mode = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory()))), "mode=rw"
                 url = f"{where.absolute().as_uri()}?{mode}"
                 db = stack.enter_context(closing(sqlite3.connect(url, uri=True, timeout=30)))
                 known = db.execute("PRAGMA user_version").fetchone()[0] > 0
                 if known:
-                    _migrate(db, path)
+                    migrate(db, path)
             except (sqlite3.Error, OSError) as error:
                 raise StoreError(f"{path}: {error}") from error
             yield cls(db, now) if known else None
@@ -206,17 +174,38 @@ class Ledger:
                 (error, charged, self._now(), key),
             )
 
-    def adopt(self, key: Fingerprint, record: Mapping[str, Any], address: str, digest: Digest, size: int) -> None:
-        """A clip lies in the folder that the ledger does not have as stored."""
-        now = self._now()
+    def adopt(self, row: CallRow, size: int | None = None) -> None:
+        """A clip or a voice that is known from elsewhere: the folder of clips, or the lock.
+
+        A task or a sample that the ledger knows better stays.
+        """
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO calls (fingerprint, kind, state, record, address, digest, size, intended, updated)"
-                " VALUES (?, 'clip', 'stored', ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO UPDATE SET"
-                " state = 'stored', digest = excluded.digest, size = excluded.size, error = NULL,"
-                " updated = excluded.updated",
-                (key, json.dumps(record, ensure_ascii=False), address, digest, size, now, now),
-            )
+                f"INSERT INTO calls ({_ADOPTED}) VALUES ({', '.join('?' * 14)})"  # noqa: S608  (constants)
+                " ON CONFLICT (fingerprint) DO UPDATE SET state = excluded.state, error = NULL,"
+                " task_id = CASE WHEN digest IS excluded.digest THEN coalesce(task_id, excluded.task_id)"
+                " ELSE excluded.task_id END,"
+                " url = CASE WHEN digest IS excluded.digest THEN url END, nonce = NULL,"
+                " digest = excluded.digest, size = excluded.size, updated = excluded.updated,"
+                " voice_id = excluded.voice_id, seconds = coalesce(excluded.seconds, seconds),"
+                " sample = coalesce(sample, excluded.sample)",
+                (
+                    row.fingerprint, row.kind, row.state, json.dumps(row.record, ensure_ascii=False), row.address,
+                    row.task_id, row.voice_id, row.digest, size, row.sample, row.seconds, row.consent,
+                    row.intended or self._now(), self._now(),
+                ),
+            )  # fmt: skip
+
+    def used(self, keys: Iterable[Fingerprint]) -> None:
+        """These clips are in an output that was made just now."""
+        now = self._now()
+        with self._transaction() as db:
+            db.executemany("UPDATE calls SET used = ? WHERE fingerprint = ?", [(now, key) for key in keys])
+
+    def uses(self) -> dict[Fingerprint, float]:
+        """When each clip was last used, or else stored (Unix seconds)."""
+        rows = self._db.execute("SELECT fingerprint, coalesce(used, updated) FROM calls WHERE kind = 'clip'")
+        return {Fingerprint(key): moment for key, moment in rows}
 
     def _add(self, receipt: Receipt) -> None:
         values = (self._now(), *(getattr(receipt, name) for name in _RECEIPT[1:]))
@@ -237,15 +226,6 @@ class Ledger:
         """How a voice's speaker agreed, said after it was created."""
         with self._transaction() as db:
             db.execute("UPDATE calls SET consent = ? WHERE fingerprint = ?", (consent, key))
-
-    def samples(self, realm: Realm) -> dict[str, Mapping[str, Any]]:
-        """The records of the realm's voices that were created, by the sha256 of their samples."""
-        rows = self._db.execute(
-            "SELECT sample, record FROM calls WHERE kind = 'voice' AND sample IS NOT NULL AND voice_id IS NOT NULL"
-            " ORDER BY intended"
-        )
-        records = {sample: json.loads(record) for sample, record in rows}
-        return {sample: record for sample, record in records.items() if record["realm"] == realm}
 
     def checked(self, voice_id: str, title: str, state: str, consent: str | None) -> None:
         """A voice by id was found at the service."""
@@ -337,13 +317,6 @@ class Ledger:
             db.executemany("INSERT OR REPLACE INTO sounds (key, sound) VALUES (?, ?)", list(sounds.items()))
 
 
-def _version(path: Path) -> int:
-    """The ledger's version by its header (SQLite's file format, offset 60), without opening it."""
-    with path.open("rb") as file:
-        header = file.read(64)
-    return int.from_bytes(header[60:64], "big")
-
-
 def _leftover(path: Path) -> list[Path]:
     """The log or the journal that a killed build left beside the ledger."""
     beside = (path.with_name(f"{path.name}-{name}") for name in ("wal", "journal"))
@@ -358,16 +331,6 @@ def _copied(path: Path, folder: Path) -> Path:
                 shutil.copyfile(file, folder / file.name)
             break
     return folder / path.name
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(_MIGRATIONS):
-        raise StoreError(
-            f"{path} was written by a newer fishpipe (version {version}); upgrade: pip install -U fishpipe"
-        )
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT")
 
 
 def _row(row: tuple[Any, ...]) -> CallRow:

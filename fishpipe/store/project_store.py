@@ -14,45 +14,59 @@ from typing import TYPE_CHECKING, Any, Literal
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
+from fishpipe.locking import known, locked_row, voices_of
 from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
-from fishpipe.store.clips import clip_path, scan
+from fishpipe.store.clips import Clip, clip_path, scan
 from fishpipe.store.durable import digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from fishpipe.graph.steps import Graph, Realm
+    from fishpipe.graph.steps import Graph, Known, Realm
+    from fishpipe.lock import Lock
     from fishpipe.ports import Receipt, VoiceInfo
     from fishpipe.snapshot import Charged, OutputRow, State
     from fishpipe.store.layout import Layout
+    from fishpipe.store.shared import SharedClips
 
 
 class ProjectStore:
-    """An open project; made with `opened`, or `reading` for verbs that write nothing."""
+    """An open project; made with `opened`, or `reading` for verbs that write nothing.
 
-    def __init__(self, layout: Layout, ledger: Ledger | None, now: Callable[[], float]) -> None:
+    `shared` is the folder of clips beside ours; `unshared` why a clip did not come into it, if one did not.
+    """
+
+    def __init__(
+        self, layout: Layout, ledger: Ledger | None, now: Callable[[], float], shared: SharedClips | None = None
+    ) -> None:
         self.layout = layout
+        self.shared = shared
+        self.unshared: str | None = None
         self._ledger = ledger
         self._now = now
 
     @classmethod
     @contextmanager
-    def opened(cls, layout: Layout, now: Callable[[], float]) -> Iterator[ProjectStore]:
+    def opened(
+        cls, layout: Layout, now: Callable[[], float], shared: SharedClips | None = None
+    ) -> Iterator[ProjectStore]:
         """Open for writing; the folders are there. Raises StoreError."""
         ledger = Ledger.open(layout.ledger, now)
         try:
-            yield cls(layout, ledger, now)
+            yield cls(layout, ledger, now, shared)
         finally:
             ledger.close()
 
     @classmethod
     @contextmanager
-    def reading(cls, layout: Layout, now: Callable[[], float]) -> Iterator[ProjectStore]:
+    def reading(
+        cls, layout: Layout, now: Callable[[], float], shared: SharedClips | None = None
+    ) -> Iterator[ProjectStore]:
         """Open without writing a byte. Raises StoreError."""
         with Ledger.reading(layout.ledger, now) as ledger:
-            yield cls(layout, ledger, now)
+            yield cls(layout, ledger, now, shared)
 
     @property
     def ledger(self) -> Ledger:
@@ -61,10 +75,24 @@ class ProjectStore:
             raise RuntimeError("the project is open for reading, and has no ledger")
         return self._ledger
 
-    def snapshot(self, graph: Graph, assets: Mapping[str, AssetInfo], tools: str) -> Snapshot:
+    def calls(self, lock: Lock) -> dict[Fingerprint, CallRow]:
+        """All calls that are known, by the ledger or (voices) by the lock alone."""
+        calls = self._ledger.calls() if self._ledger else {}
+        for key, voice in voices_of(lock).items():
+            # One that the lock knows is not made again because an earlier try of ours failed.
+            if key not in calls or (calls[key].voice_id is None and calls[key].state != "forgotten"):
+                calls[key] = voice
+        return calls
+
+    def known(self, realm: Realm, lock: Lock) -> Known:
+        """What decides which call a line is."""
+        return known(self.calls(lock), lock, realm)
+
+    def snapshot(self, graph: Graph, assets: Mapping[str, AssetInfo], tools: str, lock: Lock) -> Snapshot:
         """The world as a plan of `graph` sees it."""
         ledger = self._ledger
-        calls = ledger.calls() if ledger else {}
+        calls = self.calls(lock)
+        clips, others = self._clips(calls, ledger.sizes() if ledger else {}, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
         made = {key: outputs[name] for key, path in paths.items() if (name := self._name(path)) in outputs}
@@ -74,7 +102,9 @@ class ProjectStore:
             calls=calls,
             checked=frozenset(ledger.checks()) if ledger else frozenset(),
             retried=ledger.retried() if ledger else {},
-            clips=self._clips(calls, ledger.sizes() if ledger else {}),
+            clips=clips,
+            others=others,
+            lock=lock,
             lines=ledger.lines(graph.manifest) if ledger else {},
             outputs={key: row for key, (row, _, _) in made.items()},
             files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
@@ -84,44 +114,72 @@ class ProjectStore:
         )
 
     def _clips(
-        self, calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int]
-    ) -> dict[Fingerprint, Digest]:
-        """The clips that are here and whole; the ledger's digest wins, a file without a row counts by its name."""
-        found: dict[Fingerprint, Digest] = {}
-        for key, digest, size in scan(self.layout.clips):
-            row = calls.get(key)
-            recorded = row.digest if row else None
-            damaged = size == 0 or (recorded == digest and sizes.get(key, size) != size)
-            if not damaged and recorded in (None, digest):
-                found.setdefault(key, digest)
-        return found
+        self, calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int], lock: Lock
+    ) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
+        """The clips that are here and whole, and those that are here in the place of the lock's.
 
-    def adopt(self, graph: Graph, snapshot: Snapshot) -> int:
-        """Write rows for clips that lie in the folder and are not known as stored; returns how many.
-
-        Consents that were added to voices go with them.
+        The lock's digest wins, then the ledger's; a clip that neither knows counts by its name.
         """
-        count = 0
+        found: dict[Fingerprint, Digest] = {}
+        others: dict[Fingerprint, Digest] = {}
+        for clip in self.files():
+            key, digest = clip.key, clip.digest
+            row, locked = calls.get(key), lock.clips.get(key)
+            recorded = row.digest if row else None
+            damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
+            if damaged:
+                continue
+            if (locked or recorded) in (None, digest):
+                found.setdefault(key, digest)
+            elif locked is not None:
+                others.setdefault(key, digest)
+        return found, {key: digest for key, digest in others.items() if key not in found}
+
+    def files(self) -> Iterator[Clip]:
+        """All clips that can be read: ours, then those of the shared folder."""
+        yield from scan(self.layout.clips)
+        if self.shared is not None:
+            yield from self.shared.clips()
+
+    def adopt(self, graph: Graph, snapshot: Snapshot) -> None:
+        """Write rows for what is known from elsewhere: clips that lie here, what the lock has, consents."""
+        for row in voices_of(snapshot.lock).values():
+            if snapshot.calls.get(row.fingerprint) == row:
+                self.ledger.adopt(row)
         for key, voice in graph.voices.items():
-            row = snapshot.calls.get(key)
-            if row is not None and voice.voice.consent not in (None, row.consent):
+            known_row = snapshot.calls.get(key)
+            if known_row is not None and voice.voice.consent not in (None, known_row.consent):
                 self.ledger.agree(key, voice.voice.consent or "")
         for key, step in graph.clips.items():
-            row = snapshot.calls.get(key)
-            if key in snapshot.clips and (row is None or row.state != "stored"):
-                digest = snapshot.clips[key]
-                size = clip_path(self.layout.clips, key, digest, step.format).stat().st_size
-                self.ledger.adopt(key, step.record, step.address, digest, size)
-                count += 1
-        return count
+            known_row, digest = snapshot.calls.get(key), snapshot.clips.get(key)
+            stale = known_row is None or known_row.state != "stored" or known_row.digest != digest
+            if digest is not None and stale:
+                self._adopt(step, snapshot.lock, digest)
+            elif digest is None and key in snapshot.lock.clips and (known_row is None or known_row.state == "stored"):
+                self.ledger.adopt(locked_row(step, snapshot.lock))
+
+    def _adopt(self, step: ClipStep, lock: Lock, digest: Digest) -> None:
+        known_there = lock.clips.get(step.fingerprint) == digest
+        row = locked_row(step, lock) if known_there else CallRow(
+            fingerprint=step.fingerprint, kind="clip", state="stored", record=step.record, digest=digest,
+            address=step.address, charged="yes",
+        )  # fmt: skip
+        self.ledger.adopt(row, self.clip(step.fingerprint, digest, step.format).stat().st_size)
+
+    def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
+        """Copy one of our clips into the shared folder; whether one was copied. Failing costs nothing, and is told."""
+        path = clip_path(self.layout.clips, key, digest, suffix)
+        if self.shared is None or not path.exists():
+            return False
+        try:
+            return self.shared.put(Clip(key, digest, suffix, path, path.stat().st_size))
+        except StoreError as error:
+            self.unshared = str(error)
+            return False
 
     def spent(self, realm: Realm) -> float:
         """USD (estimated) of all receipts of a realm."""
         return self._ledger.spent(realm) if self._ledger else 0.0
-
-    def samples(self, realm: Realm) -> dict[str, Mapping[str, Any]]:
-        """The records of the realm's voices that were created, by the sha256 of their samples."""
-        return self._ledger.samples(realm) if self._ledger else {}
 
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid for one call, or for all."""
@@ -171,17 +229,20 @@ class ProjectStore:
         return Digest(digest_of(part))
 
     def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
-        """The file of a clip."""
-        return clip_path(self.layout.clips, key, digest, suffix)
+        """The file of a clip: ours, or that of the shared folder where we have none."""
+        own = clip_path(self.layout.clips, key, digest, suffix)
+        if self.shared is None or own.exists():
+            return own
+        return self.shared.find(key, digest, suffix) or own
 
-    def keep(self, step: ClipStep, part: Path) -> Digest:
-        """Take a checked part into the clips: fsync, row, rename, fsync of the folder, row."""
+    def keep(self, step: ClipStep, part: Path, seconds: float) -> Digest:
+        """Take a checked part into the clips: fsync, row, rename, fsync of the folder, row; then share it."""
         key = step.fingerprint
         try:
             flush(part)
             digest, size = Digest(digest_of(part)), part.stat().st_size
-            self.ledger.move(key, "fetched", digest=digest, size=size, error=None)
-            target = self.clip(key, digest, step.format)
+            self.ledger.move(key, "fetched", digest=digest, size=size, seconds=seconds, error=None)
+            target = clip_path(self.layout.clips, key, digest, step.format)
             if not target.parent.exists():
                 target.parent.mkdir(mode=0o700)
                 flush(target.parent.parent)
@@ -189,6 +250,7 @@ class ProjectStore:
         except OSError as error:
             raise StoreError(f"a clip cannot be kept: {error}") from error
         self.ledger.move(key, "stored")
+        self.share(key, digest, step.format)
         return digest
 
     def recall(self, key: str) -> str | None:
@@ -199,10 +261,11 @@ class ProjectStore:
         """Keep measurements of sounds."""
         self.ledger.remember_sounds(values)
 
-    def stitched(self, path: Path, row: OutputRow) -> None:
+    def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""
         stat = path.stat()
         self.ledger.stitched(self._name(path), row, stat.st_size, stat.st_mtime_ns)
+        self.ledger.used(clips)
 
     def _name(self, path: Path) -> str:
         """An output in the ledger: relative to the state's folder, so that a project may move."""

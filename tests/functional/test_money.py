@@ -154,6 +154,7 @@ def test_a_clip_that_was_lost_is_counted_as_often_as_it_was_paid(
     write("fishpipe: 1\nscripts:\n  one: {output: one.mp3, segments: [{text: Hello.}]}\n")
     assert cli("build").code == 0
     next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    Path("fishpipe.lock").unlink()
     with sqlite3.connect(".fishpipe/ledger.db") as db:
         db.execute("UPDATE calls SET state = 'lost', charged = 'yes', url = NULL, task_id = NULL")
     assert cli("build").code == 0
@@ -184,6 +185,7 @@ def test_a_voice_in_doubt_fits_the_budget_that_its_plan_fits(cli: Cli, write: Wr
         db.execute("DELETE FROM calls WHERE kind = 'clip'")
         db.execute("DELETE FROM receipts")
     next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    Path("fishpipe.lock").unlink()
     done = cli("build", "--in-doubt", "retry")
     assert done.code == 0, done.err
     assert [kind for kind, _ in receipts(cli)] == ["in doubt", "voice", "clip"]
@@ -197,6 +199,7 @@ def test_an_adopted_voice_is_booked_at_its_price(cli: Cli, write: Write, service
         db.execute("DELETE FROM calls WHERE kind = 'clip'")
         db.execute("DELETE FROM receipts")
     next(Path(".fishpipe/clips").rglob("*.mp3")).unlink()
+    Path("fishpipe.lock").unlink()
     assert cli("build", "--in-doubt", "skip").code == 0
     assert receipts(cli)[0] == ("voice", 0.5)
     assert [item["type"] for item in service.usage()].count("voices") == 1

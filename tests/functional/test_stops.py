@@ -175,8 +175,8 @@ def test_a_task_without_an_answer_after_a_day_is_in_doubt(
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
     write("fishpipe: 1\nscripts:\n  one: {output: one.mp3, segments: [{text: Hello.}]}\n")
     assert cli("build").code == 0
-    for clip in Path(".fishpipe/clips").rglob("*.mp3"):
-        clip.unlink()
+    for file in (*Path(".fishpipe/clips").rglob("*.mp3"), Path("fishpipe.lock")):
+        file.unlink()
     with sqlite3.connect(".fishpipe/ledger.db") as db:
         db.execute("UPDATE calls SET state = 'submitted', url = NULL, intended = intended - 90000")
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", "http://127.0.0.1:9")
@@ -253,9 +253,9 @@ def test_an_older_ledger_is_read_and_migrated(cli: Cli, write: Write, service: S
     write(SHOW)
     assert cli("build").code == 0
     with sqlite3.connect(".fishpipe/ledger.db") as db:
-        for column in ("nonce", "sample", "described"):
+        for column in ("nonce", "sample", "described", "seconds", "used"):
             db.execute(f"ALTER TABLE calls DROP COLUMN {column}")
-        for column in ("realm", "voice", "model"):
+        for column in ("realm", "voice", "model", "take"):
             db.execute(f"ALTER TABLE receipts DROP COLUMN {column}")
         db.executescript("DROP TABLE voices; DROP TABLE secrets; DROP TABLE forgotten")
         db.executescript("PRAGMA user_version = 1; PRAGMA journal_mode = DELETE")

@@ -7,13 +7,13 @@ import sqlite3
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Result, Service
 
@@ -299,6 +299,7 @@ def test_a_forgotten_voice_is_not_found_again_by_its_title(cli: Cli, write: Writ
     write(show(SAMPLE).replace("Hello there", "Hello you"))
     assert cli("build").code == 0
     assert len(created(service)) == 2
+    Path("fishpipe.lock").unlink()
     with sqlite3.connect(".fishpipe/ledger.db") as db:
         db.execute("UPDATE calls SET state = 'intended', voice_id = NULL WHERE kind = 'voice'")
         assert db.execute("SELECT count(*) FROM forgotten").fetchone()[0] == 1

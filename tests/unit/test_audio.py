@@ -51,7 +51,8 @@ def first_frames(whole: bytes, count: int) -> bytes:
 def step(text: str = "Ten words are about three seconds of speech, or so.", **body: Any) -> ClipStep:
     use = Use(address="one/0001", span=Span("fishpipe.yaml"), script="one")
     whole = {"text": text, "format": "mp3", **body}
-    return ClipStep(fingerprint=Fingerprint("f"), api="tts", body=whole, speakers=(), record={}, uses=(use,))
+    key = Fingerprint("f")
+    return ClipStep(fingerprint=key, words=key, api="tts", body=whole, speakers=(), record={}, uses=(use,))
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 24000, 32000, 44100, 48000])

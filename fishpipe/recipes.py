@@ -1,0 +1,45 @@
+"""What an output's bytes come from, as one digest: where it is as before, the output is up to date. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fishpipe.graph.fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    from fishpipe.graph.steps import Item, OutputStep
+    from fishpipe.snapshot import Snapshot
+
+
+def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
+    """The identity of an output: sha256 of all that its bytes come from, or None while a clip is missing."""
+    items = []
+    for item in step.items:
+        source = _source(item, snapshot)
+        if source is None:
+            return None
+        edits = item.edits
+        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim])
+    output = step.output
+    channels = output_channels(step, snapshot)
+    parameters = [output.format, output.bitrate, channels, output.sample_rate]
+    chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
+    recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
+    return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)
+
+
+def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
+    """As declared; otherwise stereo where an asset is, else mono."""
+    assets = (snapshot.assets.get(str(item.asset)) for item in step.items if item.asset)
+    stereo = any(info is not None and info.channels > 1 for info in assets)
+    return step.output.channels or (2 if stereo else 1)
+
+
+def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:
+    if item.clip is not None:
+        digest = snapshot.clips.get(item.clip)
+        return None if digest is None else [digest]
+    if item.asset is not None:
+        info = snapshot.assets.get(str(item.asset))
+        return None if info is None else [info.digest, item.start, item.end]
+    return []

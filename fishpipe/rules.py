@@ -1,0 +1,91 @@
+"""What a build may not do: spend more than its budget, pay at all, change the lock, use the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import BudgetError, PlanRefused
+from fishpipe.report.plans import collect_lines, missing_lines, paid_lines
+from fishpipe.report.prose import cost_words, count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fishpipe.manifest.model import Budget
+    from fishpipe.plan import Plan
+
+_MOST = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the caller forbids: `frozen` a call that is paid, `locked` a change of the lock, `offline` any request."""
+
+    frozen: bool = False
+    locked: bool = False
+    offline: bool = False
+
+
+def check(plan: Plan, rules: Rules, additions: Sequence[str]) -> None:
+    """Raise PlanRefused, with each call that is in the way, its place, reason and cost.
+
+    `additions` are what the lock would gain without a call.
+    """
+    if plan.missing:
+        what = count(len(plan.missing), "clip")
+        raise PlanRefused(
+            f"{what} of the lock file cannot be had here. Nothing was paid:\n{_list(missing_lines(plan))}\n"
+            "Have them from a store: fishpipe store pull. Pay for them again, or take what is here: --replace-locked"
+        )
+    if rules.offline and (plan.paid or plan.collect):
+        what = count(len(plan.paid) + len(plan.collect), "call")
+        lines = [*paid_lines(plan), *collect_lines(plan)]
+        raise PlanRefused(
+            f"{what} to make or to collect, and --offline allows none:\n{_list(lines)}\nBuild without --offline"
+        )
+    if rules.frozen and plan.paid:
+        what = cost_words(len(plan.paid), plan.cost)
+        raise PlanRefused(
+            f"{what}, and --frozen allows none. Nothing was paid:\n{_list(list(paid_lines(plan)))}\n"
+            "Build without --frozen, and commit the lock file and its clips"
+        )
+    unlocked = [f"{address}: is not in it" for address in additions]
+    if rules.locked and (plan.paid or plan.collect or unlocked):
+        lines = [*paid_lines(plan), *collect_lines(plan), *unlocked]
+        raise PlanRefused(
+            f"the lock file would change, and --locked forbids it. Nothing was paid:\n{_list(lines)}\n"
+            "Build without --locked, and commit the lock file"
+        )
+
+
+def _list(lines: Sequence[str]) -> str:
+    more = [f"… and {len(lines) - _MOST:,} more (all: fishpipe plan -v)"] if len(lines) > _MOST else []
+    return "\n".join(f"  {line}" for line in [*lines[:_MOST], *more])
+
+
+def check_budget(plan: Plan, budget: Budget, spent_month: float, *, free: bool = False) -> None:
+    """Raise BudgetError where the plan costs more than is allowed, or what cannot be known (unless it is `free`)."""
+    if not plan.paid or (budget.build is None and budget.month is None):
+        return
+    where = f" ({budget.span})" if budget.span else ""
+    usd = plan.cost.usd
+    if plan.cost.unpriced and not free:
+        voice = any(action.cost.unpriced for action in plan.voices)
+        what = "a voice" if voice else next(action.step.model for action in plan.clips if action.cost.unpriced)
+        example = "voice: 0.50" if voice else f"models: {{{what}: 15}}"
+        raise BudgetError(
+            f"{what} has no known price, and a budget is set{where}. Nothing was paid. "
+            f"Say what {'a voice' if voice else 'it'} costs: provider: {{prices: {{{example}}}}}"
+        )
+    calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
+    if budget.build is not None and usd > budget.build:
+        cure = f"Allow once: --budget {usd + 0.005:.2f}"
+        raise BudgetError(f"{calls} exceed budget {_usd(budget.build)}{where}. Nothing was paid. {cure}")
+    if budget.month is not None and usd + spent_month > budget.month:
+        spent = f"${spent_month:.4f} of the month's {_usd(budget.month)}{where} is spent"
+        raise BudgetError(f"{calls} exceed the budget: {spent}. Nothing was paid. Raise budget: {{month: …}} to go on")
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.2f}" if round(amount, 2) == amount else f"${amount:.4f}"

@@ -1,0 +1,68 @@
+"""The lock file on disk, and git's attribute that merges it line by line."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import StoreError
+from fishpipe.lock import Lock, parse_lock
+from fishpipe.store.durable import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_lock(path: Path, shown: str) -> Lock:
+    """The lock at `path`; an empty one where there is none. Raises ManifestError with its problems, or StoreError."""
+    try:
+        text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    except FileNotFoundError:
+        return Lock(name=shown)
+    except OSError as error:
+        raise StoreError(f"{shown} cannot be read: {error.strerror}") from error
+    return parse_lock(text, shown)
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write it whole. Raises StoreError."""
+    try:
+        write_whole(path, lock.text.encode())
+    except OSError as error:
+        raise StoreError(f"{lock.name} cannot be written: {error.strerror}; build again: nothing is lost") from error
+
+
+def let_git_merge(path: Path) -> Path | None:
+    """Have git merge a lock file by union; the ``.gitattributes`` that was written for it, None where none was.
+
+    Nothing is written outside of a git work tree, for a file that git ignores, or where an attribute is set.
+    """
+    attribute = _git(path, "check-attr", "merge", "--", path.name)
+    if attribute is None or not attribute.strip().endswith(": unspecified"):
+        return None
+    if _git(path, "check-ignore", "--quiet", "--", path.name) is not None:
+        return None
+    return add_attribute(path.with_name(".gitattributes"), f"{path.name} merge=union")
+
+
+def add_attribute(file: Path, line: str) -> Path | None:
+    """Add a line to a ``.gitattributes``; None where it is in it already. Raises StoreError."""
+    try:
+        before = file.read_text("utf-8") if file.exists() else ""
+        if line in before.splitlines():
+            return None
+        glue = "\n" if before and not before.endswith("\n") else ""
+        write_whole(file, f"{before}{glue}{line}\n".encode())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be written: {error}") from error
+    return file
+
+
+def _git(path: Path, *arguments: str) -> str | None:
+    """What git says; None where it fails, or is not there."""
+    command = ["git", "-C", str(path.parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None
