@@ -8,7 +8,7 @@ FishpipeError
 │                 CallFailed, CallRefused, CallInDoubt, LinkExpired           exit 1
 │                 TransientError (TaskUnknown)                 exit 1
 ├── ProjectBusy                                                  exit 6
-├── StoreError, AudioError (ImplausibleAudio)                    exit 1
+├── StoreError, AudioError (DamagedClip, ImplausibleAudio)       exit 1
 ├── Interrupted                                                  exit 130, 143
 """
 
@@ -111,6 +111,14 @@ class StoreError(FishpipeError):
 
 class AudioError(FishpipeError):
     """Bytes that should be audio are not, or not the audio that was asked for."""
+
+
+class DamagedClip(AudioError):
+    """A clip's file holds other bytes than its name says; it is put aside. `key` is the call's fingerprint."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class ImplausibleAudio(AudioError):

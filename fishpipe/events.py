@@ -34,6 +34,14 @@ class CallSubmitted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallClaimed(Event):
+    """Another project that shares its clips pays for the same words just now; its clip is waited for."""
+
+    address: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRetried(Event):
     """A call was not charged and is tried again in `delay` seconds."""
 
@@ -61,6 +69,14 @@ class ClipStored(Event):
     seconds: float
     paid: bool
     usd: float | None = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMended(Event):
+    """A clip was damaged on disk; the same bytes are here again."""
+
+    address: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

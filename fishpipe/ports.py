@@ -176,6 +176,18 @@ class Store(Protocol):
     def note(self, key: Fingerprint, error: str, charged: Charged | None = None) -> None:
         """Write an error beside a call's state."""
 
+    def claim(self, key: Fingerprint) -> bool:
+        """Whether this run may pay for a call: False while another project does, that shares its clips."""
+
+    def renew_claims(self) -> None:
+        """Say that this run lives."""
+
+    def release(self, key: Fingerprint) -> None:
+        """The call is made, or given up."""
+
+    def arrived(self, step: ClipStep) -> Path | None:
+        """The clip of a call that another project has paid for in the meantime, known as ours from now on."""
+
     def part(self, key: Fingerprint) -> Path:
         """Where a download may be written."""
 

@@ -155,10 +155,10 @@ class Project:
     @property
     def shared(self) -> SharedClips | None:
         """The folder that `store:` names; drafts stay among themselves."""
-        named = self.choices.store or self.manifest.store
+        named = self.choices.store or (self.manifest.store.folder if self.manifest.store else None)
         if named is None or self.is_draft:
             return None
-        folder = self.manifest.root / Path(named).expanduser()
+        folder = Path(os.path.normpath(self.manifest.root / Path(named).expanduser()))
         return SharedClips(folder, own=folder.resolve().is_relative_to(self.manifest.root.resolve()))
 
     def graph(self, targets: Sequence[str] = (), known: Known | None = None) -> Graph:
@@ -240,9 +240,7 @@ class Project:
         plan, locked = session.plan, session.snapshot.lock.clips
         if self.provider != "sandbox" and self.choices.token is None:
             # Without a token no task can be asked.
-            gone = [
-                c for c in plan.collect if c.row.state == "stored" and c.step.fingerprint in locked and not c.row.url
-            ]
+            gone = [c for c in plan.collect if c.row.state == "stored" and c.step.fingerprint in locked]
             missing = [Missing(step=c.step, reason=c.reason, cost=c.cost) for c in gone if isinstance(c.step, ClipStep)]
             plan = replace(plan, missing=(*plan.missing, *missing))
         check(plan, rules, would_change(session.graph, session.snapshot))
@@ -341,7 +339,10 @@ class Project:
                 done = run.summary()
         reporter.tell(done)
         self._remember(session)
-        self.write_lock(session)
+        lock = self.write_lock(session)
+        for key, step in session.graph.clips.items():
+            if key in lock.clips:
+                session.store.share(key, lock.clips[key], step.format)
         if run.tally.crash is not None:
             raise run.tally.crash
         return done

@@ -18,7 +18,7 @@ from fishpipe.audio.edit import Cut, find_cut, render
 from fishpipe.audio.mp3 import Mp3Writer
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
-from fishpipe.errors import AudioError, FishpipeError, Interrupted
+from fishpipe.errors import AudioError, DamagedClip, FishpipeError, Interrupted
 from fishpipe.graph.fingerprints import Digest
 from fishpipe.snapshot import OutputRow
 from fishpipe.timeline import Silence, Sound, Timeline, lay_out
@@ -151,12 +151,15 @@ def _decoded(item: Item, clips: Mapping[Fingerprint, ClipFile]) -> AudioSegment:
             clip = clips[item.clip]
             data = clip.path.read_bytes()
             if hashlib.sha256(data).hexdigest() != clip.digest:
-                clip.path.replace(clip.path.with_suffix(".damaged"))
-                raise AudioError("its clip was damaged on disk, and is put aside; build again to collect it")
+                with suppress(OSError):
+                    clip.path.replace(clip.path.with_suffix(".damaged"))
+                raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} was damaged", item.clip)
             return decode_clip(data, clip.format, clip.sample_rate)
         if item.asset is None:
             raise AudioError("a pause has no sound")
         return decode_file(item.asset)
+    except DamagedClip:
+        raise
     except (FishpipeError, OSError) as error:
         raise AudioError(f"{item.address} ({item.span}): {error}") from error
 

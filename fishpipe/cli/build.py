@@ -156,6 +156,8 @@ def _run(
         offline=offline,
     )
     done = project.run(session, _reporter(arguments), how)
+    if session.store.unshared:
+        err(f"{session.store.unshared}. The clips are kept in .fishpipe; copy them later: fishpipe store push")
     if not arguments.json and not arguments.quiet:
         out(summary_text(done, again("build", arguments.manifest)))
         if done.exit_code == 0 and done.outputs:

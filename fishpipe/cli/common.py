@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOKEN = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
 BASE_URL = "ACEDATACLOUD_API_BASE_URL"
 PRICES = "FISHPIPE_PRICES"
+STORE = "FISHPIPE_STORE"
 # Tokens that were read: what an internal error's log must not hold.
 SECRETS: set[str] = set()
 _HIGHEST_PRICE = 1e6
@@ -169,6 +170,7 @@ def choices(arguments: Arguments, **more: Any) -> Choices:  # noqa: ANN401
         allow_outside=arguments.allow_outside,
         strict=arguments.strict,
         prices=_prices(os.environ.get(PRICES) or file.get(PRICES, "")),
+        store=os.environ.get(STORE) or file.get(STORE),
         token=setting(TOKEN, file),
         base_url=setting(BASE_URL, file),
         **more,

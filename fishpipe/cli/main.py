@@ -27,6 +27,7 @@ VERBS: Final = {
     "graph": "Draw the steps: dot or mermaid.",
     "voices": "List, show, search and forget voices.",
     "lock": "Show, check and mend the lock file.",
+    "store": "Clips that travel: status, pull, push, verify.",
     "spend": "Show what was paid, when, for what.",
     "sandbox": "Serve the API on this machine, with a voice, for free.",
     "schema": "Print the manifest's JSON Schema.",

@@ -14,6 +14,7 @@ from fishpipe.manifest.cues import check_cues
 from fishpipe.manifest.model import (
     Asset,
     Budget,
+    ClipStore,
     Edits,
     Inclusion,
     Manifest,
@@ -77,7 +78,7 @@ class Builder:
             budget=self._budget(),
             voices=self.speakers.voices,
             scripts=scripts,
-            store=str(store.value) if isinstance(store := self.sections["store"], Scalar) else None,
+            store=self._store(),
             warnings=tuple(sorted(set(self.warnings))),
         )
 
@@ -105,6 +106,10 @@ class Builder:
             span = delivery.span if delivery else node.span
             self._say(span, "delivery: callback has no callback_url", "add the public address of this machine")
         return Provider(**data, prices=Prices(**{name: _usd(value) for name, value in prices.items()}, models=models))
+
+    def _store(self) -> ClipStore | None:
+        node = self.sections["store"]
+        return ClipStore(folder=str(node.value), span=node.span) if isinstance(node, Scalar) else None
 
     def _budget(self) -> Budget:
         node = self.sections["budget"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
@@ -11,7 +12,6 @@ from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, rea
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
 MOST_ITEMS: Final = 1_000_000
 DEEPEST: Final = 50
@@ -24,6 +24,7 @@ def crosscheck(manifest: Manifest, known_scripts: Collection[str], *, allow_outs
         *_twins(manifest),
         *_assets(manifest, allow_outside=allow_outside),
         *_outputs(manifest, allow_outside=allow_outside),
+        *_store(manifest),
     ]
 
 
@@ -132,6 +133,18 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
         if above is not None:
             what = f"the output at {seen[above]}" if above in seen else "a file"
             yield Problem(span, f"the folder of this output is {what}", "choose another path")
+
+
+def _store(manifest: Manifest) -> Iterator[Problem]:
+    if manifest.store is None:
+        return
+    folder, shown = manifest.root / Path(manifest.store.folder).expanduser(), _shown(manifest.store.folder)
+    kind, state = kind_of(folder), manifest.root / ".fishpipe"
+    if kind not in ("folder", "missing"):
+        yield Problem(manifest.store.span, f"store {shown} is {'a file' if kind == 'file' else 'no folder'}")
+    elif is_inside(folder, state) or is_inside(manifest.root, folder):
+        hint = "name a folder of its own, such as store: clips"
+        yield Problem(manifest.store.span, f"store {shown} is where the project itself lies", hint)
 
 
 def _place(output: Output, path: Path, root: Path, *, allow_outside: bool) -> Iterator[Problem]:

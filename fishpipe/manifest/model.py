@@ -252,11 +252,18 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipStore:
+    """A folder that keeps clips, as it was written."""
+
+    folder: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
 
-    `store` is a folder for clips beside `.fishpipe`, as it was written. `warnings` are what may be meant, and
-    probably is not.
+    `store` is a folder for clips beside `.fishpipe`, `warnings` are what may be meant, and probably is not.
     """
 
     path: Path
@@ -267,5 +274,5 @@ class Manifest:
     budget: Budget
     voices: Mapping[str, Voice]
     scripts: Mapping[str, Script]
-    store: str | None = None
+    store: ClipStore | None = None
     warnings: tuple[Problem, ...] = ()

@@ -8,9 +8,11 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.events import (
+    CallClaimed,
     CallProblem,
     CallRetried,
     CallSubmitted,
+    ClipMended,
     ClipStored,
     DoubtRetried,
     Event,
@@ -71,8 +73,9 @@ class LineReporter:
             self._total = len(event.plan.clips) + len(event.plan.collect)
         if isinstance(event, ClipStored):
             self._done += 1
+            self._total = max(self._total, self._done)
         line = _line(event, self._done, self._total)
-        serious = isinstance(event, CallProblem | DoubtRetried | Stopping)
+        serious = isinstance(event, CallProblem | ClipMended | DoubtRetried | Stopping)
         if line and (serious or not self._quiet):
             self._write(line)
 
@@ -99,8 +102,8 @@ def _line(event: Event, done: int, total: int) -> str:
             return f"{address}: in doubt ({why}): it may have been charged; paying again, once ({money(usd)})"
         case CallProblem(address=address, place=place, message=message, hint=hint, charged=charged):
             return f"{place}: {address}: {message}{_CHARGED[charged]}{hint and '. ' + hint}"
-        case Stopping(why=why):
-            return why
+        case Stopping(why=words) | ClipMended(message=words) | CallClaimed(message=words):
+            return words
         case OutputWritten(path=path, seconds=seconds, segments=segments):
             return f"{path}: {clock(seconds)}, {count(segments, 'line')}"
         case _:
@@ -153,7 +156,15 @@ class ProgressReporter:
             case OutputWritten() if self._stitching is not None:
                 self._progress.remove_task(self._stitching)
                 self._stitching = None
-            case CallProblem() | DoubtRetried() | Stopping() | CallRetried() | VoiceReady():
+            case (
+                CallProblem()
+                | DoubtRetried()
+                | Stopping()
+                | CallRetried()
+                | CallClaimed()
+                | ClipMended()
+                | VoiceReady()
+            ):
                 if isinstance(event, VoiceReady):
                     self._progress.advance(self._clips)
                 self._progress.console.print(_line(event, 0, 0), highlight=False, markup=False, soft_wrap=True)

@@ -28,6 +28,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def megabytes(size: int) -> str:
+    """``12.3 MB``, ``840 kB``."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+
+
 def clock(seconds: float) -> str:
     """``0:52.3``, ``1:02:03.0``."""
     tenths = round(seconds * 10)

@@ -18,7 +18,8 @@ from fishpipe.errors import (
     TaskUnknown,
     TransientError,
 )
-from fishpipe.events import ClipStored
+from fishpipe.events import CallClaimed, ClipStored
+from fishpipe.plan import Collect, Reason
 from fishpipe.ports import Answered, Submitted, TaskFailed, VoiceInfo
 from fishpipe.runner.payments import Doubt
 from fishpipe.runner.retry import delay
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.plan import Collect, Held, Speak
+    from fishpipe.plan import Held, Speak
     from fishpipe.ports import Outcome, RunContext
     from fishpipe.runner.payments import Payments
     from fishpipe.runner.results import Results
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 _MOST_DEAD: Final = 3
 
 
+# How long to wait for another project that pays for the same words, before looking again; in seconds.
+_CLAIM_PAUSE: Final = 1.0
 # Who waited for the place sends its request before this clip is fetched; in seconds.
 _LEAD: Final = 0.002
 
@@ -61,12 +64,39 @@ class Calls:
         step = action.step
         try:
             self._spending.check_open()
-            answer = await self._resolved(action, place) or await self._pay(action, voice_ids, place)
+            answer = await self._resolved(action, place)
+            if answer is None:
+                if await self._claimed(step, place):
+                    return True
+                answer = await self._pay(action, voice_ids, place)
+            place.give()
+            await asyncio.sleep(_LEAD)
+            await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)
         finally:
             place.give()
-        await asyncio.sleep(_LEAD)
-        await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)
+            self._store.release(step.fingerprint)
         return True
+
+    async def _claimed(self, step: ClipStep, place: Place) -> bool:
+        """Be the only one of those that share their clips who pays for this call; True where its clip came instead."""
+        told = False
+        message = f"{step.address}: another project pays for these words just now; its clip is waited for"
+        while True:
+            free = await asyncio.to_thread(self._store.claim, step.fingerprint)
+            path = await asyncio.to_thread(self._store.arrived, step)
+            if path is not None:
+                seconds = await asyncio.to_thread(self._context.inspector.inspect, path, step)
+                self._context.reporter.tell(ClipStored(address=step.address, seconds=seconds, paid=False))
+                return True
+            if free:
+                if told:
+                    await place.take()
+                return False
+            if not told:
+                self._context.reporter.tell(CallClaimed(address=step.address, message=message))
+                place.give()
+                told = True
+            await self._spending.pause(_CLAIM_PAUSE)
 
     async def _resolved(self, action: Speak, place: Place) -> Answered | None:
         """A call in doubt whose callback still comes; the place is not held while it is waited for."""
@@ -127,6 +157,13 @@ class Calls:
             self._store.move(step.fingerprint, "lost", error=str(error), charged="yes")
             message = f"the lock file has this clip, it is not here, and its task does not give it: {error.message}"
             raise LockedMissing(message, error.code, error.status, error.trace_id) from error
+
+    async def recover(self, step: ClipStep) -> bool:
+        """Fetch a clip again that is damaged here: its task, never a payment. Raises ServiceError."""
+        row = self._store.row(step.fingerprint)
+        if row is None or not (row.task_id or row.url):
+            raise LinkExpired("no task is known for it")
+        return await self.collect(Collect(step=step, reason=Reason(code="clip missing"), row=row), step, None)
 
     async def _collect(self, action: Collect, step: ClipStep, place: Place | None) -> bool:
         row = action.row

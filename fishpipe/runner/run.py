@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _Line = asyncio.Queue[tuple[Speak | Collect, tuple[str, ...]] | None]
 # How long calls in flight may still take once the run's deadline has passed, in seconds.
 GRACE: Final = 20.0
+# How often a run says that it lives, to those that share its clips, in seconds.
+_RENEWAL: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ class Run:
         self._calls = Calls(context, payments, self._results, self.spending)
         voices = Voices(context, self._window, payments, self._results, self.spending)
         self._readiness = Readiness(plan, graph, context, voices, self.tally)
-        self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only)
+        recover = None if options.offline else self._calls.recover
+        self._stitching = Stitching(graph, context, self.tally, recover, partial=options.collect_only)
         self._running: set[asyncio.Task[None]] = set()
         self._over = False
         self._resolved: set[str] = set()
@@ -85,7 +88,7 @@ class Run:
         """Do all of it; the result says how it went. A bug that one call hit is raised at the end."""
         self._context.reporter.tell(RunStarted(plan=self._plan, free=self._options.free))
         self._expect_callbacks()
-        beside = [asyncio.create_task(self._poller.run())]
+        beside = [asyncio.create_task(self._poller.run()), asyncio.create_task(self._renew_claims())]
         if self._options.deadline is not None:
             beside.append(asyncio.create_task(self._end_after(self._options.deadline)))
         try:
@@ -103,6 +106,11 @@ class Run:
     def summary(self) -> RunFinished:
         """How it went, as far as it went."""
         return self.tally.summary(self._graph, free=self._options.free)
+
+    async def _renew_claims(self) -> None:
+        while True:
+            await self._context.clock.sleep(_RENEWAL)
+            await asyncio.to_thread(self._context.store.renew_claims)
 
     def _expect_callbacks(self) -> None:
         """Answers to earlier builds' calls may come from the first moment on."""

@@ -6,24 +6,33 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import FishpipeError, Interrupted
-from fishpipe.events import OutputStarted, OutputWritten
+from fishpipe.errors import DamagedClip, FishpipeError, Interrupted, ServiceError
+from fishpipe.events import ClipMended, OutputStarted, OutputWritten
+from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.ports import ClipFile
 from fishpipe.recipes import output_channels, recipe
 
 if TYPE_CHECKING:
-    from fishpipe.graph.fingerprints import Fingerprint
-    from fishpipe.graph.steps import Graph, OutputStep
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from fishpipe.graph.steps import ClipStep, Graph, OutputStep
     from fishpipe.plan import Stitch
     from fishpipe.ports import RunContext
     from fishpipe.runner.tally import Tally
+
+    Recover = Callable[[ClipStep], Awaitable[object]]
 
 
 class Stitching:
     """Makes outputs whose clips are all here; a `partial` run says nothing of the others."""
 
-    def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool) -> None:
+    def __init__(
+        self, graph: Graph, context: RunContext, tally: Tally, recover: Recover | None, *, partial: bool
+    ) -> None:
         self._graph, self._context, self._tally, self._partial = graph, context, tally, partial
+        self._recover = recover
+        self._damaged: set[Path] = set()
 
     async def make(self, stitches: tuple[Stitch, ...]) -> None:
         """Write them; what cannot be made is told."""
@@ -43,6 +52,9 @@ class Stitching:
         self._context.reporter.tell(OutputStarted(path=step.output.shown))
         try:
             written = await asyncio.to_thread(self._stitch, step, channels, clips, identity)
+        except DamagedClip as error:
+            if await self._mend(step, clips, error):
+                await self._one(step, channels, clips, identity)
         except Interrupted:
             return
         except FishpipeError as error:
@@ -50,6 +62,26 @@ class Stitching:
         else:
             self._tally.outputs.append(written)
             self._context.reporter.tell(written)
+
+    async def _mend(self, step: OutputStep, clips: dict[Fingerprint, ClipFile], error: DamagedClip) -> bool:
+        """Have the same bytes from elsewhere: another copy, else the task; whether they are here now."""
+        key = Fingerprint(error.key)
+        clip, file = self._graph.clips[key], clips[key]
+        first = file.path not in self._damaged
+        self._damaged.add(file.path)
+        path = self._context.store.clip(key, file.digest, clip.format)
+        try:
+            if first and not path.exists() and self._recover is not None:
+                await self._recover(clip)
+                path = self._context.store.clip(key, file.digest, clip.format)
+        except ServiceError as again:
+            error = DamagedClip(f"{error}; it cannot be fetched again: {again}", error.key)
+        if first and path.exists():
+            clips[key] = replace(file, path=path)
+            self._context.reporter.tell(ClipMended(address=clip.address, message=f"{error}; it is whole again"))
+            return True
+        self._tally.unmade(step, f"{error}, and is put aside. Have it from a store: fishpipe store pull", failed=True)
+        return False
 
     def _stitch(
         self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str

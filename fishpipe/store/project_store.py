@@ -160,10 +160,7 @@ class ProjectStore:
 
     def _adopt(self, step: ClipStep, lock: Lock, digest: Digest) -> None:
         known_there = lock.clips.get(step.fingerprint) == digest
-        row = locked_row(step, lock) if known_there else CallRow(
-            fingerprint=step.fingerprint, kind="clip", state="stored", record=step.record, digest=digest,
-            address=step.address, charged="yes",
-        )  # fmt: skip
+        row = locked_row(step, lock) if known_there else _by_name(step, digest)
         self.ledger.adopt(row, self.clip(step.fingerprint, digest, step.format).stat().st_size)
 
     def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
@@ -220,6 +217,34 @@ class ProjectStore:
         """Write an error beside a call's state."""
         self.ledger.note(key, error, charged)
 
+    def claim(self, key: Fingerprint) -> bool:
+        """Whether this run may pay for a call; a folder that takes no claims forbids nothing."""
+        if self.shared is None or not (self.shared.own or self.shared.is_there):
+            return True
+        try:
+            return self.shared.claims.take(key)
+        except StoreError as error:
+            self.unshared = str(error)
+            return True
+
+    def renew_claims(self) -> None:
+        """Say that this run lives."""
+        if self.shared is not None:
+            self.shared.claims.renew()
+
+    def release(self, key: Fingerprint) -> None:
+        """The call is made, or given up."""
+        if self.shared is not None:
+            self.shared.claims.give(key)
+
+    def arrived(self, step: ClipStep) -> Path | None:
+        """The clip of a call that another project has paid for in the meantime, known as ours from now on."""
+        clip = self.shared.any_of(step.fingerprint, step.format) if self.shared is not None else None
+        if clip is None:
+            return None
+        self.ledger.adopt(_by_name(step, clip.digest), clip.size)
+        return clip.path
+
     def part(self, key: Fingerprint) -> Path:
         """Where a download may be written."""
         return self.layout.parts / key
@@ -270,6 +295,14 @@ class ProjectStore:
     def _name(self, path: Path) -> str:
         """An output in the ledger: relative to the state's folder, so that a project may move."""
         return os.path.relpath(path, self.layout.state)
+
+
+def _by_name(step: ClipStep, digest: Digest) -> CallRow:
+    """A clip that is known by its file's name alone."""
+    return CallRow(
+        fingerprint=step.fingerprint, kind="clip", state="stored", record=step.record, digest=digest,
+        address=step.address, charged="yes",
+    )  # fmt: skip
 
 
 def _file_state(path: Path, made: tuple[OutputRow, int, int] | None) -> Literal["absent", "intact", "edited"]:

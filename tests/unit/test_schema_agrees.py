@@ -38,6 +38,7 @@ WHOLE: dict[str, Any] = {
         "prices": {"speech": 15, "voice": "unknown", "models": {"s1": 12}},
     },
     "budget": {"build": 2.0, "month": 20, "confirm": 1},
+    "store": "clips",
     "defaults": {"voice": "ana", "model": "s1", "gap": "300ms", "prosody": {"speed": 1.1, "volume": -2}},
     "voices": {
         "ana": {
