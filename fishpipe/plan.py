@@ -48,12 +48,16 @@ ReasonCode = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why an action is needed; `before` and `after` of what changed, `what` names it."""
+    """Why an action is needed; `before` and `after` of what changed, `what` names it.
+
+    `dropped_take` is the take that was chosen for the words before, and that the new ones do not have.
+    """
 
     code: ReasonCode
     what: str = ""
     before: str = ""
     after: str = ""
+    dropped_take: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +324,8 @@ class _Planner:
         row = self.snapshot.calls.get(before) if before else None
         if row is None:
             return Reason(code="new")
-        return _difference(row.record, step)
+        reason = _difference(row.record, step)
+        return replace(reason, dropped_take=int(row.record.get("take", 1)) if step.take == 1 else 0)
 
     def _outputs(self) -> tuple[tuple[Stitch, ...], tuple[OutputStep, ...]]:
         stitches, fresh = [], []
@@ -357,7 +362,8 @@ def _difference(before: Mapping[str, Any], step: ClipStep) -> Reason:
         return Reason(code="changed", what="text", before=str(old.get(text, "")), after=str(new.get(text, "")))
     if before.get("voice") != after.get("voice"):
         return Reason(code="voice changed", what=" and ".join(speaker.name for speaker in step.speakers))
-    for name, was, now in _changes({**old, "model": before.get("model")}, {**new, "model": after.get("model")}):
+    others = ({"model": record.get("model"), "take": record.get("take", 1)} for record in (before, after))
+    for name, was, now in _changes({**old, **next(others)}, {**new, **next(others)}):
         return Reason(code="changed", what=name, before=was, after=now)
     return Reason(code="new")
 

@@ -103,6 +103,15 @@ class ClipFile:
     sample_rate: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """`seconds` of a whole clip; RMS and peak of its speech in dBFS."""
+
+    seconds: float
+    rms: float
+    peak: float
+
+
 class Speech(Protocol):
     """The service. With a `callback` its answer goes there, and the call returns at once."""
 

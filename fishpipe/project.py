@@ -26,7 +26,7 @@ from fishpipe.errors import (
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.graph.steps import ClipStep
 from fishpipe.inputs import asset_problems, assets_of, tools
-from fishpipe.locking import would_change
+from fishpipe.locking import known, would_change
 from fishpipe.lockkeeper import keep_lock
 from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals, responsive
 from fishpipe.manifest.load import load
@@ -38,6 +38,7 @@ from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
 from fishpipe.store.shared import SharedClips
+from fishpipe.takes import with_open_takes
 from fishpipe.targets import select
 
 if TYPE_CHECKING:
@@ -161,9 +162,9 @@ class Project:
         folder = Path(os.path.normpath(self.manifest.root / Path(named).expanduser()))
         return SharedClips(folder, own=folder.resolve().is_relative_to(self.manifest.root.resolve()))
 
-    def graph(self, targets: Sequence[str] = (), known: Known | None = None) -> Graph:
+    def graph(self, targets: Sequence[str] = (), memory: Known | None = None) -> Graph:
         """The steps that the targets need. Raises UsageError."""
-        graph = select(self.manifest, self.realm, targets, known)
+        graph = select(self.manifest, self.realm, targets, memory)
         if not self.is_draft:
             return graph
         outputs = tuple(replace(step, output=self._draft(step.output)) for step in graph.outputs)
@@ -183,8 +184,9 @@ class Project:
         opened = ProjectStore.opened if writing else ProjectStore.reading
         with opened(self.layout, self.clock.now, self.shared) as store:
             lock = read_lock(self.lock_path, os.path.relpath(self.lock_path))
-            graph = self.graph(targets, store.known(self.realm, lock))
-            snapshot = store.snapshot(graph, assets_of(graph), tools(), lock)
+            calls = store.calls(lock)
+            graph = with_open_takes(self.graph(targets, known(calls, lock, self.realm)), calls)
+            snapshot = store.snapshot(graph, assets_of(graph), tools(), lock, calls)
             if options is not None and options.replace_locked:
                 # What is here in the place of a locked clip becomes the lock's.
                 snapshot = replace(snapshot, clips={**snapshot.others, **snapshot.clips}, others={})

@@ -79,8 +79,8 @@ def build(
             return _nothing(arguments, planned)
         project.check_allowed(planned, rules)
         if not yes and is_terminal():
-            _confirm(project, planned.plan)
-        done = _run(
+            confirm(project, planned.plan)
+        done = run(
             project, planned, arguments, decided,
             keep_going=keep_going, collect=collect, deadline=deadline, offline=offline,
         )  # fmt: skip
@@ -128,7 +128,7 @@ def _decide_doubt(plan: Plan, chosen: PlanOptions, *, ask: bool) -> PlanOptions:
     return replace(chosen, in_doubt="retry" if click.confirm(question, err=True) else "skip")
 
 
-def _confirm(project: Project, plan: Plan) -> None:
+def confirm(project: Project, plan: Plan) -> None:
     """Ask a person before much is paid, or what cannot be known. Raises Declined."""
     from fishpipe.report.prose import cost_words
 
@@ -139,10 +139,11 @@ def _confirm(project: Project, plan: Plan) -> None:
         raise Declined("declined. Nothing was paid. To be asked less: budget: {confirm: …}; never: --yes")
 
 
-def _run(
-    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool, collect: bool,
-    deadline: float | None, offline: bool,
+def run(
+    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool = False,
+    collect: bool = False, deadline: float | None = None, offline: bool = False,
 ) -> RunFinished:  # fmt: skip
+    """Carry a session's plan out, and say how it went."""
     from fishpipe.report.events import summary_text
     from fishpipe.runner.run import RunOptions
 

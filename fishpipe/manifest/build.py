@@ -222,6 +222,8 @@ class Builder:
             self._check_cues(text, asked.model, len(voices), node.span)
         places |= dict.fromkeys(("voice", "voice_id", "reference_id", "references"), speaker) | {"text": node.span}
         take = int(str(item.value)) if isinstance(item := own.get("take"), Scalar) else None
+        if isinstance(item, Scalar):
+            places["take"] = item.span
         return Speech(text=text, voices=voices, settings=asked, places=places, take=take)
 
     def _check_cues(self, text: str, model: str, voices: int, at: Span) -> None:

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from fishpipe.plan import Cost, Reason
 
 _SHOWN: Final = 48
+_SAID: Final = {
+    "paid for": "paid for already: collect it",
+    "locked, not here": "it is in the lock file and not here, and no task is known to give it",
+}
 
 
 def money(usd: float | None, unpriced: int = 0) -> str:
@@ -50,6 +54,11 @@ def short(text: str, limit: int = _SHOWN) -> str:
 
 def because(reason: Reason) -> str:
     """A reason in words."""
+    dropped = f" (take {reason.dropped_take} was chosen for the words before; these begin at take 1)"
+    return _why(reason) + (dropped if reason.dropped_take > 1 else "")
+
+
+def _why(reason: Reason) -> str:
     match reason.code:
         case "changed" if reason.what == "text":
             before, after = _around_change(reason.before, reason.after)
@@ -62,16 +71,14 @@ def because(reason: Reason) -> str:
             return f"in doubt: it may have been charged{reason.what and f' ({short(reason.what, 80)})'}"
         case "refused before" | "failed before":
             return f"{reason.code}{reason.what and f': {short(reason.what, 80)}'}"
-        case "locked, not here":
-            return "it is in the lock file and not here, and no task is known to give it"
+        case "retake":
+            return f"take {reason.what}"
         case "not the lock's clip":
             return f"the clip here (sha256 {reason.after[:12]}…) is not the lock's ({reason.before[:12]}…)"
-        case "paid for":
-            return "paid for already: collect it"
         case "clips to come":
             return f"{count(int(reason.what), 'clip')} to come"
         case code:
-            return code
+            return _SAID.get(code, code)
 
 
 def _around_change(before: str, after: str) -> tuple[str, str]:

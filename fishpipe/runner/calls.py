@@ -55,12 +55,25 @@ class Calls:
         self._context, self._payments, self._results, self._spending = context, payments, results, spending
         self._store, self._clock, self._limits = context.store, context.clock, context.limits
         self._downloading = asyncio.Semaphore(context.limits.downloads)
+        # Takes of the same words go one after the other: equal requests at one time might be taken for one.
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def speak(self, action: Speak, voice_ids: Sequence[str], place: Place) -> bool:
         """Pay for a clip and keep it: True. The place in the window is given back when the answer is there.
 
         Raises ServiceError or AudioError; the row says how far it came.
         """
+        step = action.step
+        turn = self._turns.setdefault(step.words, asyncio.Lock())
+        waits = turn.locked()
+        if waits:
+            place.give()
+        async with turn:
+            if waits:
+                await place.take()
+            return await self._speak(action, voice_ids, place)
+
+    async def _speak(self, action: Speak, voice_ids: Sequence[str], place: Place) -> bool:
         step = action.step
         try:
             self._spending.check_open()

@@ -1,7 +1,8 @@
 """Claims in a shared folder: who is paying for which words just now, so that no two do.
 
-``claims/FINGERPRINT`` is created exclusively and says who holds it. Its time is renewed while the holder lives; one
-that was not renewed for a lease, or whose process on this machine is gone, is taken over.
+``claims/FINGERPRINT.1`` is created exclusively and says who holds it. Its time is renewed while the holder lives. One
+that was not renewed for a lease, or whose process on this machine is gone, is taken over by creating the next number:
+there is no moment without a claim. Whoever finds another's beside his own gives way.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import os
 import secrets
 import socket
 import threading
+import uuid
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import StoreError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fishpipe.graph.fingerprints import Fingerprint
 
 # Seconds without a renewal after which a holder counts as dead.
@@ -30,7 +32,7 @@ class Claims:
 
     def __init__(self, folder: Path, lease: float = LEASE) -> None:
         self._folder, self._lease = folder, lease
-        self._held: dict[Fingerprint, str] = {}
+        self._held: dict[Fingerprint, tuple[Path, str]] = {}
         self._lock = threading.Lock()
 
     def take(self, key: Fingerprint) -> bool:
@@ -38,65 +40,49 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return True
-            path = self._folder / key
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                if not self._create(path, key) and not (self._unseat(path) and self._create(path, key)):
-                    return False
+                return self._take(key)
             except OSError as error:
                 raise StoreError(f"{self._folder} cannot be written: {error.strerror}") from error
-            return True
+
+    def _take(self, key: Fingerprint) -> bool:
+        others = self._of(key)
+        if not all(self._is_dead(path) for path in others):
+            return False
+        number = max((int(path.suffix[1:]) for path in others), default=0) + 1
+        path = self._folder / f"{key}.{number}"
+        sign = _create(path)
+        if sign is None:
+            return False
+        if set(self._of(key)) - {*others, path}:
+            path.unlink()
+            return False
+        self._held[key] = (path, sign)
+        for dead in others:
+            dead.unlink(missing_ok=True)
+        return True
+
+    def _of(self, key: Fingerprint) -> list[Path]:
+        return [path for path in self._folder.glob(f"{key}.*") if path.suffix[1:].isdigit()]
 
     def renew(self) -> None:
         """Say that the holder lives, for all that is held."""
         with self._lock:
-            for key in self._held:
+            for path, _ in self._held.values():
                 with suppress(OSError):
-                    os.utime(self._folder / key)
+                    os.utime(path)
 
     def give(self, key: Fingerprint) -> None:
         """Give a claim back, if it still is ours."""
         with self._lock:
-            sign = self._held.pop(key, None)
-            path = self._folder / key
-            if sign is not None and _read(path).get("sign") == sign:
+            path, sign = self._held.pop(key, (None, ""))
+            if path is not None and _read(path).get("sign") == sign:
                 path.unlink(missing_ok=True)
 
-    def _create(self, path: Path, key: Fingerprint) -> bool:
-        sign = secrets.token_hex(8)
-        holder = {"sign": sign, "host": socket.gethostname(), "pid": os.getpid()}
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(holder))
-            file.flush()
-            os.fsync(file.fileno())
-        self._held[key] = sign
-        return True
-
-    def _unseat(self, path: Path) -> bool:
-        """Take a dead holder's claim away. Of several that try, one succeeds; a live claim that came between stays."""
+    def _is_dead(self, path: Path) -> bool:
         holder = _read(path)
-        if not self._is_dead(path, holder):
-            return False
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return True
-        try:
-            if _read(aside) == holder:
-                return True
-            with suppress(FileExistsError):
-                os.link(aside, path)
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
-
-    def _is_dead(self, path: Path, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
+        if holder.get("machine") == _machine() and isinstance(holder.get("pid"), int):
             return not _runs(holder["pid"])
         try:
             return self._now() - path.stat().st_mtime > self._lease
@@ -113,12 +99,36 @@ class Claims:
             probe.unlink(missing_ok=True)
 
 
+def _create(path: Path) -> str | None:
+    """Make a claim; its sign, None where another was first."""
+    sign = secrets.token_hex(8)
+    holder = {"sign": sign, "host": socket.gethostname(), "machine": _machine(), "pid": os.getpid()}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(holder))
+        file.flush()
+        os.fsync(file.fileno())
+    return sign
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+@cache
+def _machine() -> str:
+    """Where a process number means something: this boot of this machine, and this container of it."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
 def _runs(pid: int) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
-from fishpipe.locking import known, locked_row, voices_of
+from fishpipe.locking import locked_row, voices_of
 from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
 from fishpipe.store.clips import Clip, clip_path, scan
 from fishpipe.store.durable import digest_of, flush, rename
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from fishpipe.graph.steps import Graph, Known, Realm
+    from fishpipe.graph.steps import Graph, Realm
     from fishpipe.lock import Lock
     from fishpipe.ports import Receipt, VoiceInfo
     from fishpipe.snapshot import Charged, OutputRow, State
@@ -84,14 +84,16 @@ class ProjectStore:
                 calls[key] = voice
         return calls
 
-    def known(self, realm: Realm, lock: Lock) -> Known:
-        """What decides which call a line is."""
-        return known(self.calls(lock), lock, realm)
-
-    def snapshot(self, graph: Graph, assets: Mapping[str, AssetInfo], tools: str, lock: Lock) -> Snapshot:
-        """The world as a plan of `graph` sees it."""
+    def snapshot(
+        self,
+        graph: Graph,
+        assets: Mapping[str, AssetInfo],
+        tools: str,
+        lock: Lock,
+        calls: Mapping[Fingerprint, CallRow],
+    ) -> Snapshot:
+        """The world as a plan of `graph` sees it; `calls` are those of `calls()`."""
         ledger = self._ledger
-        calls = self.calls(lock)
         clips, others = self._clips(calls, ledger.sizes() if ledger else {}, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}

@@ -1,0 +1,208 @@
+"""Takes: more renderings of a segment, the choice of one, and a reel to compare them by ear."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.audio.assemble import Stitcher
+from fishpipe.audio.measure import measure
+from fishpipe.errors import StoreError, UsageError, did_you_mean
+from fishpipe.graph.steps import Item, OutputStep
+from fishpipe.locking import pin_entry
+from fishpipe.lockkeeper import clip_entries, save
+from fishpipe.manifest.model import Edits, Micros, Output, Speech
+from fishpipe.plan import PlanOptions, Reason, make_plan
+from fishpipe.ports import ClipFile, Level
+from fishpipe.store.durable import flush
+from fishpipe.store.lockfile import read_lock
+from fishpipe.takes import Take, next_takes, takes_of
+from fishpipe.targets import find_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from fishpipe.errors import Span
+    from fishpipe.graph.fingerprints import Fingerprint
+    from fishpipe.graph.steps import ClipStep
+    from fishpipe.manifest.model import Segment
+    from fishpipe.project import Project, Session
+    from fishpipe.snapshot import OutputRow
+
+_WHERE: Final = re.compile(r"(voice|script|id|model|text)(=|~)(.+)", re.DOTALL)
+_NEAR, _APART = Micros(400_000), Micros(1_500_000)
+# A louder reel would clip.
+_CEILING: Final = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A spoken segment and its step; `fixed_at` is where the manifest sets its take."""
+
+    address: str
+    step: ClipStep
+    fixed_at: Span | None = None
+
+
+def spoken(project: Project, session: Session, targets: Sequence[str], where: Sequence[str] = ()) -> list[Line]:
+    """The lines that targets (segments or scripts) and filters mean, each once. Raises UsageError."""
+    tests = [_test(text) for text in where]
+    by_address = {use.address: step for step in session.graph.clips.values() for use in step.uses}
+    found: dict[str, Line] = {}
+    for segment in _segments(project, targets):
+        step = by_address.get(segment.address)
+        if step is None or not isinstance(segment.body, Speech):
+            if segment.address in targets:
+                raise UsageError(f"{segment.address} ({segment.span}) is not a spoken text; it has no takes")
+            continue
+        if all(pattern.search(_value(name, segment, step)) for name, pattern in tests):
+            fixed = segment.body.take is not None
+            found[segment.address] = Line(
+                address=segment.address, step=step, fixed_at=segment.body.places["take"] if fixed else None
+            )
+    if not found:
+        raise UsageError("no spoken segment is meant; name one (episode-1/0007), or change --where")
+    return list(found.values())
+
+
+def _segments(project: Project, targets: Sequence[str]) -> Iterable[Segment]:
+    scripts = project.manifest.scripts
+    for target in targets or scripts:
+        if target in scripts:
+            yield from scripts[target].segments
+        else:
+            yield find_segment(project.manifest, target)
+
+
+def _test(text: str) -> tuple[str, re.Pattern[str]]:
+    match = _WHERE.fullmatch(text)
+    if match is None:
+        name = re.split("[=~]", text)[0]
+        hint = did_you_mean(name, ("voice", "script", "id", "model", "text")) or "such as voice=ana or text~harbour"
+        raise UsageError(f"--where {text}: expected voice, script, id, model or text with = or ~; {hint}")
+    try:
+        return match[1], re.compile(rf"\A{re.escape(match[3])}\Z" if match[2] == "=" else match[3])
+    except re.error as error:
+        raise UsageError(f"--where {text}: {error}") from error
+
+
+def _value(name: str, segment: Segment, step: ClipStep) -> str:
+    script, _, label = segment.address.partition("/")
+    voice = "+".join(speaker.name for speaker in step.speakers)
+    return {"voice": voice, "script": script, "id": label, "model": step.model, "text": step.text}[name]
+
+
+def retaking(project: Project, session: Session, lines: Sequence[Line], count: int, options: PlanOptions) -> Session:
+    """The same project, with a plan that renders `count` more takes of each line's words."""
+    taken = frozenset(session.graph.clips)
+    steps: dict[Fingerprint, ClipStep] = {}
+    for step in {line.step.words: line.step for line in lines}.values():
+        steps |= {more.fingerprint: more for more in next_takes(step, session.snapshot, taken, count)}
+    steps = dict(sorted(steps.items(), key=lambda pair: pair[1].take))
+    needed = {speaker.created for step in steps.values() for speaker in step.speakers}
+    voices = {key: step for key, step in session.graph.voices.items() if key in needed}
+    graph = replace(session.graph, clips=steps, outputs=(), lines={}, voices=voices)
+    plan = make_plan(graph, session.snapshot, project.prices, options)
+    clips = tuple(
+        replace(speak, reason=Reason(code="retake", what=str(speak.step.take))) if speak.reason.code == "new" else speak
+        for speak in plan.clips
+    )
+    return replace(session, graph=graph, plan=replace(plan, clips=clips))
+
+
+def choose(project: Project, session: Session, line: Line, number: int) -> Take:
+    """Pin a take in the lock; it costs nothing. The project is held. Raises UsageError where there is no such take."""
+    takes = takes_of(line.step, session.snapshot)
+    chosen = next((take for take in takes if take.number == number), None)
+    if chosen is None or not chosen.is_made:
+        known = ", ".join(str(take.number) for take in takes if take.is_made) or "none"
+        raise UsageError(f"{line.address} has no take {number}; known: {known}. More: fishpipe retake {line.address}")
+    if line.fixed_at is not None:
+        raise UsageError(f"{line.address}: the manifest sets its take at {line.fixed_at}; write take: {number} there")
+    pin(project, session, [(line, number)])
+    return chosen
+
+
+def pin(project: Project, session: Session, choices: Sequence[tuple[Line, int]]) -> None:
+    """Write choices of takes into the lock, with their clips. The project is held. Raises StoreError."""
+    lock = read_lock(project.lock_path, session.snapshot.lock.name)
+    keys = {step.fingerprint for line, number in choices for step in (line.step, line.step.at_take(number))}
+    pins = [pin_entry(line.step.words, number, project.clock.now()) for line, number in choices]
+    save(project.lock_path, lock, [*clip_entries(keys, lock, session.store), *pins])
+
+
+def measured(session: Session, take: Take) -> Level | None:
+    """How long and loud a take is; None where its clip is not here."""
+    file = _file(session, take.step)
+    return measure(file.path.read_bytes(), file.format, file.sample_rate) if file else None
+
+
+def file_of(session: Session, step: ClipStep) -> Path | None:
+    """A step's clip on disk."""
+    file = _file(session, step)
+    return file.path if file else None
+
+
+def _file(session: Session, step: ClipStep) -> ClipFile | None:
+    digest = session.snapshot.clips.get(step.fingerprint)
+    if digest is None:
+        return None
+    path = session.store.clip(step.fingerprint, digest, step.format)
+    return ClipFile(path=path, digest=digest, format=step.format, sample_rate=step.sample_rate)
+
+
+def reel(session: Session, line: Line, path: Path) -> OutputRow:
+    """All takes of a line that are here, each between its neighbours, at one level, written to `path`.
+
+    Raises UsageError where no take is here, or `path` is neither .mp3 nor .wav.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("mp3", "wav"):
+        raise UsageError(f"--reel {path}: expected a path that ends in .mp3 or .wav")
+    takes = [take for take in takes_of(line.step, session.snapshot) if take.digest is not None]
+    if not takes:
+        raise UsageError(f"no take of {line.address} is here; build it first")
+    before, after = _neighbours(session, line)
+    steps = {step.fingerprint: step for step in (before, after, *(take.step for take in takes)) if step is not None}
+    files = {key: file for key, step in steps.items() if (file := _file(session, step)) is not None}
+    levels = {key: measure(file.path.read_bytes(), file.format, file.sample_rate) for key, file in files.items()}
+    wanted = median(levels[take.step.fingerprint].rms for take in takes)
+    items: list[Item] = []
+    for take in takes:
+        group = [step for step in (before, take.step, after) if step is not None and step.fingerprint in files]
+        for number, step in enumerate(group):
+            gain = min(wanted - levels[step.fingerprint].rms, _CEILING - levels[step.fingerprint].peak)
+            edits = Edits(gap=_APART if number == len(group) - 1 else _NEAR, gain=round(gain, 2))
+            title = f"take {take.number}" if number == 0 else None
+            items.append(Item(address=step.address, span=step.span, edits=edits, clip=step.fingerprint, chapter=title))
+    output = Output(path=path, shown=str(path), span=line.step.span, format=kind, bitrate=192)  # type: ignore[arg-type]
+    made = OutputStep(output=output, script="", items=tuple(items), tags={"title": f"Takes of {line.address}"})
+    try:
+        return Stitcher(_Cuts(), {}, flush).assemble(made, 1, files, "")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _neighbours(session: Session, line: Line) -> tuple[ClipStep | None, ClipStep | None]:
+    """The spoken lines before and after one, in its script."""
+    pairs = session.graph.lines.get(line.address.partition("/")[0], ())
+    keys = [key for _, key in pairs]
+    at = next(number for number, (address, _) in enumerate(pairs) if address == line.address)
+    clips = session.graph.clips
+    return clips.get(keys[at - 1]) if at else None, clips.get(keys[at + 1]) if at + 1 < len(keys) else None
+
+
+class _Cuts:
+    """Remembers cuts for one reel."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def recall(self, key: str) -> str | None:
+        return self._known.get(key)
+
+    def remember(self, values: Mapping[str, str]) -> None:
+        self._known |= values

@@ -1,0 +1,96 @@
+"""The renderings of a segment's words: which there are, which is used, which number comes next. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.graph.fingerprints import words_of
+from fishpipe.lock import MOST_TAKES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fishpipe.graph.fingerprints import Digest, Fingerprint
+    from fishpipe.graph.steps import ClipStep, Graph
+    from fishpipe.snapshot import CallRow, Snapshot
+
+# Numbers are looked for until so many in a row are unknown.
+_GAP: Final = 20
+_OPEN: Final = ("submitted", "answered", "fetched")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """One rendering: its step, its clip's digest (None where it is not here), and whether it is the one in use."""
+
+    step: ClipStep
+    digest: Digest | None
+    row: CallRow | None
+    locked: bool
+    current: bool
+
+    @property
+    def number(self) -> int:
+        """From 1."""
+        return self.step.take
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it was rendered to its end, here or elsewhere."""
+        return self.digest is not None or self.locked
+
+
+def takes_of(step: ClipStep, snapshot: Snapshot) -> list[Take]:
+    """All renderings of a step's words that ledger, lock or clips know; the current one in any case."""
+    found, unknown, number = [], 0, 0
+    while unknown < _GAP and number < MOST_TAKES:
+        number += 1
+        other = step if number == step.take else step.at_take(number)
+        key = other.fingerprint
+        digest, row, locked = snapshot.clips.get(key), snapshot.calls.get(key), key in snapshot.lock.clips
+        current = number == step.take
+        unknown = 0 if digest or row or locked else unknown + 1
+        if digest or row or locked or current:
+            found.append(Take(step=other, digest=digest, row=row, locked=locked, current=current))
+    if step.take > number:
+        key = step.fingerprint
+        known = snapshot.clips.get(key), snapshot.calls.get(key), key in snapshot.lock.clips
+        found.append(Take(step=step, digest=known[0], row=known[1], locked=known[2], current=True))
+    return found
+
+
+def next_takes(step: ClipStep, snapshot: Snapshot, taken: frozenset[Fingerprint], count: int) -> list[ClipStep]:
+    """The steps of `count` more renderings: first those that were begun and not finished, then new numbers.
+
+    `taken` are fingerprints that lines of the manifest ask for by number.
+    """
+    known = {take.number: take for take in takes_of(step, snapshot)}
+    free = (n for n in range(1, MOST_TAKES + 1) if n not in known or not (known[n].is_made or known[n].current))
+    steps = (step.at_take(number) for number in free)
+    chosen: list[ClipStep] = []
+    for other in steps:
+        if len(chosen) == count:
+            break
+        if other.fingerprint not in taken and (other.take != 1 or 1 in known):
+            chosen.append(other)
+    return chosen
+
+
+def with_open_takes(graph: Graph, calls: Mapping[Fingerprint, CallRow]) -> Graph:
+    """A graph with the takes of its words that are paid for and not fetched yet: a build collects them."""
+    clips = dict(graph.clips)
+    by_words: dict[Fingerprint, ClipStep] | None = None
+    for key, row in calls.items():
+        if row.kind != "clip" or row.state not in _OPEN or key in clips:
+            continue
+        by_words = by_words or {step.words: step for step in graph.clips.values()}
+        step = by_words.get(words_of(row.record))
+        if step is not None:
+            clips[key] = step.at_take(int(row.record.get("take", 1)))
+    return graph if len(clips) == len(graph.clips) else replace(graph, clips=clips)
+
+
+def sharing(step: ClipStep, address: str) -> Iterator[str]:
+    """The other segments that are spoken with the same words, and so the same take."""
+    return (use.address for use in step.uses if use.address != address)
