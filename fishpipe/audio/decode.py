@@ -42,6 +42,12 @@ def decode_file(path: Path) -> AudioSegment:
     return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels)
 
 
+def duration(path: Path) -> float:
+    """Seconds of an audio file, by its header. Raises AudioError."""
+    header(path)
+    return float(miniaudio.get_file_info(str(path)).duration)
+
+
 def header(path: Path) -> tuple[int, int]:
     """(channels, samples a second) of an audio file. Raises AudioError."""
     try:

@@ -26,6 +26,7 @@ VERBS: Final = {
     "explain": "Show why a segment would be spoken again.",
     "graph": "Draw the steps: dot or mermaid.",
     "voices": "List, show, search and forget voices.",
+    "diff": "Show what changed since a revision, and what it costs.",
     "takes": "List the renderings of a segment, and choose one.",
     "retake": "Pay for another rendering of the same words.",
     "play": "Play an output or a clip.",

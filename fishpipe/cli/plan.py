@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
 
 @options(
+    click.option("--since", metavar="REV", help="As if all had been built at this revision: what its changes cost."),
     click.option("--exit-code", is_flag=True, help="Exit with 9 when there is something to do."),
     click.option("-B", "--force", is_flag=True, help="As if all outputs were to be stitched again."),
 )
-def plan(arguments: Arguments, exit_code: bool, force: bool) -> int:
+def plan(arguments: Arguments, since: str | None, exit_code: bool, force: bool) -> int:
     r"""Show what a build would call, why, and for how much. Writes nothing.
 
     \b
       fishpipe plan
       fishpipe plan episode-1 --json
       fishpipe plan --exit-code      9 when there is something to do
+      fishpipe plan --since main     what the changes of this branch cost, whatever is built here
     """
-    return show_plan(arguments, PlanOptions(force=force), exit_code=exit_code)
+    return show_plan(arguments, PlanOptions(force=force), exit_code=exit_code, since=since)
 
 
 def show_plan(
@@ -38,12 +40,17 @@ def show_plan(
     collect: bool = False,
     budget: float | None = None,
     rules: Rules | None = None,
+    since: str | None = None,
 ) -> int:
     """Also what `build -n` does, with its options."""
     from fishpipe.report.plans import plan_data, plan_text
 
     project = open_project(arguments, budget=budget)
     with project.session(arguments.targets, how) as session:
+        if since is not None:
+            from fishpipe.review import since as as_of
+
+            session = as_of(project, session, since)  # noqa: PLW2901
         found = session.plan.free_part if collect else session.plan
         refusal = project.refusal(replace(session, plan=found), rules)
     if refusal:
