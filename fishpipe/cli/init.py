@@ -5,20 +5,37 @@ from __future__ import annotations
 import shlex
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import click
 
-from fishpipe.cli.common import err, out
+from fishpipe.cli.common import err, is_terminal, out
 from fishpipe.errors import UsageError
+
+_STORE: Final = (
+    "# The clips are committed with the project: what was paid for once is never paid for again.\nstore: clips\n"
+)
+
+
+def _asked() -> str:
+    """A person is asked; unattended, clips stay on this machine."""
+    question = "Commit the clips to git, so that every clone builds the same bytes and pays nothing?"
+    return "commit" if is_terminal() and click.confirm(question, err=True) else "local"
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
-def command(folder: Path) -> int:
+@click.option(
+    "--clips",
+    type=click.Choice(["local", "commit", "lfs"]),
+    help="Where the clips live: on this machine alone, or committed to git, plainly or by git-lfs.",
+)
+def command(folder: Path, clips: str | None) -> int:
     r"""Make a new project in FOLDER (default: here), ready to build in the sandbox. Overwrites nothing.
 
     \b
       fishpipe init my-show && cd my-show && fishpipe build
+      fishpipe init my-show --clips commit      every clone rebuilds the same bytes, and pays nothing
     """
     from fishpipe.manifest.schema import schema_path
 
@@ -28,7 +45,16 @@ def command(folder: Path) -> int:
         ".gitignore": (templates / "gitignore").read_text(encoding="utf-8"),
         "schemas/fishpipe.schema.json": schema_path().read_text(encoding="utf-8"),
     }
-    there = [name for name in texts if (folder / name).exists() and name != ".gitignore"]
+    clips = clips or _asked()
+    if clips != "local":
+        manifest = texts["fishpipe.yaml"]
+        texts["fishpipe.yaml"] = manifest.replace("\ndefaults:", f"\n{_STORE}\ndefaults:", 1)
+    attributes = [
+        "fishpipe.lock merge=union",
+        *(["clips/** filter=lfs diff=lfs merge=lfs -text"] if clips == "lfs" else []),
+    ]
+    texts[".gitattributes"] = "".join(f"{line}\n" for line in attributes)
+    there = [name for name in texts if (folder / name).exists() and name not in (".gitignore", ".gitattributes")]
     if there:
         raise UsageError(f"{folder / there[0]} exists already; nothing was written")
     for name, text in texts.items():

@@ -32,6 +32,8 @@ VERBS: Final = {
     "play": "Play an output or a clip.",
     "lock": "Show, check and mend the lock file.",
     "store": "Clips that travel: status, pull, push, verify.",
+    "clean": "Remove outputs; the clips stay.",
+    "gc": "Delete clips that nothing refers to.",
     "spend": "Show what was paid, when, for what.",
     "sandbox": "Serve the API on this machine, with a voice, for free.",
     "schema": "Print the manifest's JSON Schema.",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @options(
     click.option(
-        "--by", type=click.Choice(["day", "month", "script", "voice", "model"]), default="day", show_default=True,
-        help="What to sum up by.",
+        "--by", type=click.Choice(["day", "month", "script", "voice", "model", "take"]), default="day",
+        show_default=True, help="What to sum up by.",
     ),
     click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leave out what was paid before this day (UTC)."),
     click.option("--csv", "as_csv", is_flag=True, help="Every receipt, as comma-separated values."),
@@ -34,6 +34,7 @@ def spend(arguments: Arguments, by: str, since: datetime.datetime | None, as_csv
     project = open_project(arguments)
     with project.session() as session:
         receipts = session.store.receipts()
+        locked = {*session.snapshot.lock.clips, *session.snapshot.lock.voices}
     chosen = [receipt for receipt in receipts if receipt["realm"] in ("", project.realm)]
     if since is not None:
         import datetime as clock
@@ -41,11 +42,11 @@ def spend(arguments: Arguments, by: str, since: datetime.datetime | None, as_csv
         start = since.replace(tzinfo=clock.UTC).timestamp()
         chosen = [receipt for receipt in chosen if receipt["at"] >= start]
     if as_csv:
-        out(receipts_csv(chosen).rstrip("\n"))
+        out(receipts_csv(chosen, locked).rstrip("\n"))
     elif arguments.json:
-        out(json.dumps(spending_data(chosen, by, project.realm), ensure_ascii=False, indent=2))
+        out(json.dumps(spending_data(chosen, by, project.realm, locked), ensure_ascii=False, indent=2))
     else:
-        out(spending_text(spending_data(chosen, by, project.realm)))
+        out(spending_text(spending_data(chosen, by, project.realm, locked)))
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fishpipe.report.prose import because, money
+from fishpipe.takes import takes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +35,23 @@ def explain_data(
         "state": row.state if row else "stored" if key in snapshot.clips else "never asked for",
         "error": row.error if row else None,
         "clip": snapshot.clips.get(key),
+        "words": step.words,
+        "take": step.take,
+        "takes": [take.number for take in takes_of(step, snapshot) if take.is_made],
+        "pinned": snapshot.lock.pins.get(step.words),
+        "lock": dict(snapshot.lock.clip(key)) or None,
         "would_be": because(reason) if reason else "reused",
         "receipts": list(receipts),
     }
+
+
+def _takes(data: dict[str, Any]) -> list[str]:
+    """What take this is, of how many, and what the lock says."""
+    others = [str(number) for number in data["takes"] if number != data["take"]]
+    chosen = ", chosen in the lock file" if data["pinned"] == data["take"] else ""
+    more = f"; other takes: {', '.join(others)} (fishpipe takes {data['address']})" if others else ""
+    lock = f"locked: sha256 {data['lock']['digest']}" if data["lock"] else "not in the lock file"
+    return [f"take {data['take']}{chosen}{more}", lock]
 
 
 def explain_text(data: dict[str, Any]) -> str:
@@ -48,6 +63,7 @@ def explain_text(data: dict[str, Any]) -> str:
     ]
     if data["clip"]:
         lines.append(f"clip sha256 {data['clip']}")
+    lines += _takes(data)
     if data["shared_with"]:
         lines.append(f"shared with {', '.join(data['shared_with'])}")
     lines.append(json.dumps(data["record"], ensure_ascii=False, indent=2, sort_keys=True))

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 from fishpipe.report.prose import count, money
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 _COLUMNS: Final = (
     "at", "kind", "realm", "script", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "fingerprint",
+    "take", "locked",
 )  # fmt: skip
 
 
-def spending_data(receipts: Sequence[dict[str, Any]], by: str, realm: str) -> dict[str, Any]:
-    """The sums by `day`, `month` (UTC), `script`, `voice` or `model`, and the receipts; `usd` are estimates."""
+def spending_data(receipts: Sequence[dict[str, Any]], by: str, realm: str, locked: Container[str]) -> dict[str, Any]:
+    """The sums by `day`, `month` (UTC), `script`, `voice`, `model` or `take`, and the receipts; `usd` are estimates.
+
+    `locked` are the fingerprints that the lock has.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
-    rows = [_row(receipt) for receipt in receipts]
+    rows = [_row(receipt, locked) for receipt in receipts]
     for row in rows:
         groups.setdefault(_group(row, by), []).append(row)
     return {
@@ -28,6 +32,8 @@ def spending_data(receipts: Sequence[dict[str, Any]], by: str, realm: str) -> di
         "by": by,
         "groups": [{by: name, **_sum(found)} for name, found in sorted(groups.items())],
         "total": _sum(rows),
+        "retakes": _sum([row for row in rows if row["take"] != 1]),
+        "locked": _sum([row for row in rows if row["locked"]]),
         "receipts": rows,
     }
 
@@ -45,24 +51,28 @@ def spending_text(data: dict[str, Any]) -> str:
     ]
     if total["in_doubt"]:
         lines.append(f"{count(total['in_doubt'], 'call')} of these may have been charged, and was made again")
+    for name, what in (("retakes", "further takes"), ("locked", "what the lock file has")):
+        if data[name]["calls"]:
+            lines.append(f"of these {what}: {count(data[name]['calls'], 'call')}, {_words(data[name])[2]}")
     if data["realm"] == "loopback":
         lines.append("a service on this machine: nothing was really paid")
     return "\n".join(lines)
 
 
-def receipts_csv(receipts: Sequence[dict[str, Any]]) -> str:
+def receipts_csv(receipts: Sequence[dict[str, Any]], locked: Container[str]) -> str:
     """Every receipt, oldest first (RFC 4180 but for its line ends); an unknown price is empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(receipt) for receipt in receipts)
+    writer.writerows(_row(receipt, locked) for receipt in receipts)
     return file.getvalue()
 
 
-def _row(receipt: dict[str, Any]) -> dict[str, Any]:
+def _row(receipt: dict[str, Any], locked: Container[str]) -> dict[str, Any]:
     moment = datetime.datetime.fromtimestamp(receipt["at"], datetime.UTC)
     script, slash, _ = receipt["address"].partition("/")
     named = {**receipt, "at": moment.isoformat(timespec="seconds"), "script": script if slash else "(voices)"}
+    named["locked"] = receipt["fingerprint"] in locked
     return {name: named[name] for name in _COLUMNS}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fishpipe.locking import would_change
 from fishpipe.report.prose import because, clock, count, money, short
 
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ def status_data(graph: Graph, snapshot: Snapshot, plan: Plan, spent: float) -> d
         "outputs": [_output(step, snapshot, stale.get(str(step.output.path))) for step in graph.outputs],
         "clips": _clips(graph, snapshot),
         "voices": _voices(graph, snapshot),
+        "takes": _takes(graph),
+        "lock": {
+            "path": snapshot.lock.name,
+            "clips": len(snapshot.lock.clips),
+            "voices": len(snapshot.lock.voices),
+            "pins": len(snapshot.lock.pins),
+            "to_add": len(would_change(graph, snapshot)),
+            "missing": len(plan.missing),
+        },
         "to_pay": {
             "calls": len(plan.paid),
             "bytes": plan.cost.bytes,
@@ -47,6 +57,8 @@ def status_text(data: dict[str, Any]) -> str:
     for voice in data["voices"]:
         consent = f"; consent: {short(voice['consent'], 80)}" if voice["consent"] else ""
         lines.append(f"voice {voice['name']}: {voice['state']}{voice['id'] and ' ' + voice['id']}{consent}")
+    lines += [f"take {found['take']}: {found['address']}" for found in data["takes"]]
+    lines.append(_lock(data["lock"]))
     to_pay = data["to_pay"]
     if to_pay["calls"]:
         lines.append(
@@ -85,6 +97,22 @@ def _segment(step: OutputStep, number: int, row: OutputRow | None) -> dict[str, 
         start, end = row.places[number]
         data |= {"start": start, "end": end, "start_seconds": start / row.rate, "end_seconds": end / row.rate}
     return data
+
+
+def _takes(graph: Graph) -> list[dict[str, Any]]:
+    """The segments that use another take than the first."""
+    return [
+        {"address": use.address, "place": str(use.span), "take": step.take}
+        for step in graph.clips.values()
+        for use in step.uses
+        if step.take != 1
+    ]
+
+
+def _lock(lock: dict[str, Any]) -> str:
+    to_add = f"; {lock['to_add']} to add (fishpipe build)" if lock["to_add"] else ""
+    missing = f"; {lock['missing']} not here (fishpipe store pull)" if lock["missing"] else ""
+    return f"lock {lock['path']}: {count(lock['clips'], 'clip')}, {count(lock['pins'], 'chosen take')}{to_add}{missing}"
 
 
 def _clips(graph: Graph, snapshot: Snapshot) -> dict[str, Any]:

@@ -180,6 +180,10 @@ class ProjectStore:
         """USD (estimated) of all receipts of a realm."""
         return self._ledger.spent(realm) if self._ledger else 0.0
 
+    def uses(self) -> dict[Fingerprint, float]:
+        """When each clip was last used (Unix seconds)."""
+        return self._ledger.uses() if self._ledger else {}
+
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid for one call, or for all."""
         return self._ledger.receipts(key) if self._ledger else []

@@ -93,7 +93,7 @@ def test_markdown_is_fit_for_a_comment(cli: Cli, show: Service) -> None:
     edit("      - text: Good night.\n", "")
     shown = cli("diff", "--format", "markdown").out
     assert shown.startswith("**1 changed, 1 removed (2 lines)** since `HEAD`; 1 call, 30 bytes, \\~$0.0004")
-    assert r'| one/0001 | "Good ~~evening,~~ **\*evening\*,** dear **\|** friend." | \~$0.0004 |' in shown
+    assert r'| one/0001 | "Good ~~evening,~~**\*evening\*,** dear **\|** friend." | \~$0.0004 |' in shown
     assert '| one/0005 | removed: "Good night." |  |' in shown
     assert "- one: about 0:" in shown
 

@@ -1,0 +1,121 @@
+"""What may go: clips that nothing refers to, and outputs that can be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import StoreError
+from fishpipe.graph.fingerprints import Fingerprint, words_of
+from fishpipe.lock import Lock, mended
+from fishpipe.revisions import blobs_of
+from fishpipe.store.clips import scan
+from fishpipe.store.lockfile import read_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from fishpipe.manifest.model import Output
+    from fishpipe.project import Project, Session
+    from fishpipe.snapshot import CallRow
+
+_UNFINISHED = ("intended", "submitted", "answered", "fetched")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbage:
+    """A file that nothing refers to: its size, when it was last used (Unix seconds), and what it was."""
+
+    path: Path
+    size: int
+    used: float
+    what: str
+
+
+def garbage(project: Project, session: Session, history: int, *, store: bool) -> list[Garbage]:
+    """Files of clips that may go, the longest unused first; those of the shared folder only if `store` says so.
+
+    `session` is one of all the project's scripts. A clip stays that a line uses, that is a take of a line, that a lock
+    beside the manifest names, or one of the last `history` commits of any branch. Raises ManifestError.
+    """
+    rows = session.snapshot.calls
+    spared = _spared(session, rows)
+    named = {pair for lock in _locks(project, history) for pair in lock.clips.items()}
+    uses = session.store.uses()
+    found = []
+    for folder in _folders(project, session, store=store):
+        for clip in scan(folder):
+            if clip.key in spared or (clip.key, clip.digest) in named:
+                continue
+            row = rows.get(clip.key)
+            what = f"{row.address}: {_text(row)}" if row is not None else "known to nobody here"
+            used = uses.get(clip.key, clip.path.stat().st_mtime)
+            found.append(Garbage(path=clip.path, size=clip.size, used=used, what=what))
+        for path in folder.glob("??/*.damaged"):
+            stat = path.stat()
+            found.append(Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what="damaged, and put aside"))
+    return sorted(found, key=lambda each: (each.used, str(each.path))) + list(_parts(session, rows))
+
+
+def remove(found: Iterable[Garbage]) -> None:
+    """Delete files. Raises StoreError."""
+    for each in found:
+        try:
+            each.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{each.path} cannot be deleted: {error.strerror}") from error
+
+
+def built(session: Session, *, edited: bool) -> tuple[list[Output], list[Output]]:
+    """The outputs that are there and may be removed, and those that somebody edited, which stay unless `edited`."""
+    files = session.snapshot.files
+    there = [step.output for step in session.graph.outputs if files.get(str(step.output.path)) != "absent"]
+    kept = [output for output in there if files.get(str(output.path)) == "edited" and not edited]
+    return [output for output in there if output not in kept], kept
+
+
+def _folders(project: Project, session: Session, *, store: bool) -> Iterator[Path]:
+    yield session.store.layout.clips
+    if store and project.shared is not None:
+        yield project.shared.folder
+
+
+def _spared(session: Session, rows: Mapping[Fingerprint, CallRow]) -> set[Fingerprint]:
+    """What lines use, the takes of their words, and calls that are not over."""
+    spared = set(session.graph.clips)
+    words = {step.words for step in session.graph.clips.values()}
+    for key, row in rows.items():
+        if row.kind == "clip" and (row.state in _UNFINISHED or words_of(row.record) in words):
+            spared.add(key)
+    return spared
+
+
+def _locks(project: Project, history: int) -> Iterator[Lock]:
+    """The locks beside the manifest (siblings share ``.fishpipe``), and those of the last commits."""
+    beside = project.lock_path.parent
+    for path in sorted(beside.glob("*.lock")):
+        if _is_lock(path.read_text("utf-8", "replace")):
+            yield read_lock(path, path.name)
+    if history:
+        for text in blobs_of(project.manifest.root, ".lock", history):
+            if _is_lock(text):
+                yield mended(text, "history")[0]
+
+
+def _is_lock(text: str) -> bool:
+    return text.startswith('{"lock"') or "<<<<<<<" in text
+
+
+def _parts(session: Session, rows: Mapping[Fingerprint, CallRow]) -> Iterator[Garbage]:
+    folder = session.store.layout.parts
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        row = rows.get(Fingerprint(path.name))
+        if row is None or row.state not in _UNFINISHED:
+            stat = path.stat()
+            yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what="a download that was given up")
+
+
+def _text(row: CallRow) -> str:
+    body = row.record.get("body", {})
+    return f'"{body.get("text", body.get("prompt", ""))}"'
