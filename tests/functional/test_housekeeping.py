@@ -34,9 +34,8 @@ def test_gc_spares_lines_takes_locks_and_history(cli: Cli, write: Write, service
     assert cli("build").code == 0
     git("add", "-A")
     git("commit", "-qm", "First")
-    for words in ("One.", "Two.", "Three."):
-        edit("- text: Good night." if words == "One." else "- text: " + last, f"- text: {words}")
-        last = words
+    for before, words in (("Good night.", "One."), ("One.", "Two."), ("Two.", "Three.")):
+        edit(f"- text: {before}", f"- text: {words}")
         assert cli("build").code == 0
         git("commit", "-qam", words)
     assert cli("retake", "one/harbour", "-n", "2").code == 0
