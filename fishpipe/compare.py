@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from fishpipe.manifest.model import Asset, Inclusion, Pause, Speech
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fishpipe.errors import Span
     from fishpipe.graph.fingerprints import Fingerprint
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ChangeKind = Literal["added", "removed", "changed", "moved"]
 # Lines whose words are less alike than this are two lines, not one that changed.
 _ALIKE: Final = 0.5
+# Where more lines than these would have to be compared with each other, they are paired by their order.
+_MOST_PAIRS: Final = 900
 _OTHERWISE_SAID: Final = ("text", "prompt")
 
 
@@ -184,40 +186,48 @@ def _pairs(old: Sequence[Line], new: Sequence[Line]) -> dict[int, int]:
     """Which old line became which new one, by index: by id, by being equal, by being alike."""
     ids = {line.address: j for j, line in enumerate(new) if line.named}
     pairs = {i: ids[line.address] for i, line in enumerate(old) if line.named and line.address in ids}
-    left, right = _rest(old, pairs.keys()), _rest(new, pairs.values())
+    taken = set(pairs.values())
+    left = [i for i in range(len(old)) if i not in pairs]
+    right = [j for j in range(len(new)) if j not in taken]
     matcher = SequenceMatcher(None, [old[i].identity for i in left], [new[j].identity for j in right], autojunk=False)
     blocks = matcher.get_opcodes()
     for tag, i1, i2, j1, j2 in blocks:
         if tag == "equal":
             pairs |= dict(zip(left[i1:i2], right[j1:j2], strict=True))
+    taken = set(pairs.values())
     spare: dict[tuple[Any, ...], list[int]] = {}
-    for j in _rest(new, pairs.values()):
-        spare.setdefault(new[j].identity, []).append(j)
-    for i in _rest(old, pairs.keys()):
-        if spare.get(old[i].identity):
+    for j in right:
+        if j not in taken:
+            spare.setdefault(new[j].identity, []).append(j)
+    for i in left:
+        if i not in pairs and spare.get(old[i].identity):
             pairs[i] = spare[old[i].identity].pop(0)
+    taken = set(pairs.values())
     for tag, i1, i2, j1, j2 in blocks:
         if tag == "replace":
-            pairs |= _alike(old, new, _rest(old, pairs.keys(), left[i1:i2]), _rest(new, pairs.values(), right[j1:j2]))
+            gone, come = ([i for i in left[i1:i2] if i not in pairs], [j for j in right[j1:j2] if j not in taken])
+            pairs |= _alike(old, new, gone, come)
     return pairs
-
-
-def _rest(lines: Sequence[Line], taken: Iterable[int], among: Iterable[int] | None = None) -> list[int]:
-    gone = set(taken)
-    return [n for n in (range(len(lines)) if among is None else among) if n not in gone]
 
 
 def _alike(old: Sequence[Line], new: Sequence[Line], left: list[int], right: list[int]) -> dict[int, int]:
-    """Lines of one place that are alike; where as many went as came, each is the one that came for it."""
-    if len(left) == len(right):
-        return {i: j for i, j in zip(left, right, strict=True) if old[i].kind == new[j].kind}
+    """Lines of one place that are alike, in order; where as many went as came, each is the one that came for it."""
+    if len(left) == len(right) or len(left) * len(right) > _MOST_PAIRS:
+        return {i: j for i, j in zip(left, right, strict=False) if old[i].kind == new[j].kind}
     pairs: dict[int, int] = {}
     for j in right:
-        scores = [(SequenceMatcher(None, old[i].words, new[j].words).ratio(), -i) for i in left if i not in pairs]
-        best = max(scores, default=(0.0, 0))
-        if best[0] >= _ALIKE and old[-best[1]].kind == new[j].kind:
-            pairs[-best[1]] = j
+        scores = [(_likeness(old[i], new[j]), -i) for i in left if i not in pairs]
+        best, at = max(scores, default=(0.0, 0))
+        if best >= _ALIKE:
+            pairs[-at] = j
     return pairs
+
+
+def _likeness(old: Line, new: Line) -> float:
+    if old.kind != new.kind:
+        return 0.0
+    matcher = SequenceMatcher(None, old.words, new.words)
+    return matcher.ratio() if matcher.quick_ratio() >= _ALIKE else 0.0
 
 
 def _in_order(pairs: Sequence[tuple[int, int]]) -> set[int]:

@@ -51,7 +51,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion such as ``did you mean "speed"?``, or "" where nothing known is near."""
     names = {name.casefold(): name for name in known}
     near = get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
-    return f'did you mean "{names[near[0]]}"?' if near else ""
+    return f'did you mean "{names[near[0]]}"?' if near and names[near[0]] != word else ""
 
 
 class FishpipeError(Exception):

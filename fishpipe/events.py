@@ -72,8 +72,8 @@ class ClipStored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClipMended(Event):
-    """A clip was damaged on disk; the same bytes are here again."""
+class ClipDamaged(Event):
+    """A clip's file holds other bytes than its name says, or no sound; it is put aside."""
 
     address: str
     message: str
@@ -111,11 +111,12 @@ class OutputStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputWritten(Event):
-    """An output is on disk."""
+    """An output is on disk; `pattern` is what a line's own file was named by."""
 
     path: str
     seconds: float
     segments: int
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,10 @@ class Stopping(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """The end, in numbers. `usd` is an estimate of what was paid, `unpriced` how many calls have no known price."""
+    """The end, in numbers. `usd` is an estimate of what was paid, `unpriced` how many calls have no known price.
+
+    `damaged` are clips that were put aside: another plan has them fetched again.
+    """
 
     exit_code: int
     calls: int = 0
@@ -140,3 +144,4 @@ class RunFinished(Event):
     outputs: tuple[OutputWritten, ...] = ()
     free: bool = False
     collectable: int = 0
+    damaged: int = 0

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.errors import ManifestError, Problem, Span
-from fishpipe.graph.fingerprints import Digest, Fingerprint
+from fishpipe.graph.fingerprints import Digest, Fingerprint, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +32,7 @@ VERSION: Final = 1
 _HEAD: Final = {"lock": VERSION, "about": "which clip each call is (fishpipe writes it; commit it)"}
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MARKS: Final = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")
+_NEWER: Final = "this lock is of another version"
 MOST_TAKES: Final = 999
 
 
@@ -128,29 +129,40 @@ def parse_lock(text: str, name: str) -> Lock:
     for number, line in enumerate(text.split("\n"), 1):
         wrong = _take_in(line.strip(), found)
         if wrong:
-            problems.append(Problem(Span(name, number), wrong, f"mend it: fishpipe lock --merge {name}"))
+            hint = "" if wrong.startswith(_NEWER) else f"mend it: fishpipe lock --merge {name}"
+            problems.append(Problem(Span(name, number), wrong, hint))
     if problems:
         raise ManifestError(problems[:20], {name: text})
     return Lock(entries=found, name=name)
 
 
 def mended(text: str, name: str) -> tuple[Lock, list[str]]:
-    """A lock file that git left in conflict, or that was edited: its entries, and the lines that are none."""
+    """A lock file that git left in conflict, or that was edited: its entries, and the lines that are none.
+
+    Raises ManifestError for one of a newer fishpipe.
+    """
     found: dict[tuple[Kind, str], Entry] = {}
     lines = [line for line in text.split("\n") if not line.startswith(_MARKS)]
-    dropped = [line for line in lines if _take_in(line.strip(), found)]
+    wrong = [(number, line, _take_in(line.strip(), found)) for number, line in enumerate(lines, 1)]
+    newer = [Problem(Span(name, number), words) for number, _, words in wrong if words.startswith(_NEWER)]
+    if newer:
+        raise ManifestError(newer, {name: text})
+    dropped = [line for _, line, words in wrong if words]
     return Lock(entries=found, name=name), dropped
 
 
 def merged(base: Lock, ours: Lock, theirs: Lock) -> Lock:
-    """Both sides' entries: what one side removed since `base` is gone, of two that differ the later counts."""
+    """Both sides' entries: what one side removed since `base` and the other left alone is gone.
+
+    Of two that differ the later counts.
+    """
     found = {}
     for key in {**ours.entries, **theirs.entries}:
         mine, other, before = (side.entries.get(key) for side in (ours, theirs, base))
         if mine is not None and other is not None:
             found[key] = max(mine, other, key=_order)
-        elif before is None:
-            found[key] = mine or other  # type: ignore[assignment]
+        elif (kept := mine or other) is not None and not kept.same(before):
+            found[key] = kept
     return replace(ours, entries=found)
 
 
@@ -165,14 +177,14 @@ def _take_in(line: str, found: dict[tuple[Kind, str], Entry]) -> str:
     if line.startswith(_MARKS):
         return "git left a conflict here"
     try:
-        data = json.loads(line)
-    except ValueError:
+        data = json.loads(line, parse_constant=_no_number)
+        line.encode() if "\\u" not in line else json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return f"expected an entry in JSON, found {line[:40]!r}"
     if not isinstance(data, dict) or not data:
         return 'expected an entry such as {"clip": …}'
     if "lock" in data:
-        newer = data["lock"] != VERSION
-        return f"this lock is of version {data['lock']}; upgrade: pip install -U fishpipe" if newer else ""
+        return "" if data["lock"] == VERSION else f"{_NEWER} ({data['lock']}); upgrade: pip install -U fishpipe"
     kind = next((kind for kind in KINDS if kind in data), None)
     if kind is None:
         return f"expected clip, output, pin or voice, found {next(iter(data))!r}"
@@ -194,19 +206,36 @@ def _wrong(entry: Entry) -> str:
         return "at is no time"
     match entry.kind:
         case "clip":
-            seconds = data.get("seconds", 0.0)
+            seconds, words = data.get("seconds", 0.0), data.get("words")
             if not _HEX.fullmatch(str(data.get("digest"))) or data.get("format") not in ("mp3", "pcm"):
                 return "a clip needs digest (sha256) and format (mp3 or pcm)"
             if not isinstance(seconds, int | float) or not isinstance(data.get("task", ""), str):
                 return "a clip's seconds is a number, its task a text"
+            if words is not None and not _HEX.fullmatch(str(words)):
+                return "words is no fingerprint"
             return "" if _is_take(data.get("take", 1)) else "take is no number from 1 on"
         case "pin":
             return "" if _is_take(data.get("take")) else "take is no number from 1 on"
         case "voice":
-            whole = isinstance(data.get("id"), str) and isinstance(data.get("record"), dict)
-            return "" if whole else "a voice needs id and record"
+            texts = all(isinstance(data.get(name, ""), str) for name in ("id", "name", "sample", "consent"))
+            whole = "id" in data and texts and _is_voice(key, data.get("record"))
+            return "" if whole else "a voice needs id (a text), and the record that its key is the fingerprint of"
         case "output":
             return ""
+
+
+def _is_voice(key: str, record: object) -> bool:
+    """Whether a record is a voice's, and that of its fingerprint."""
+    if not isinstance(record, dict) or not isinstance(record.get("voice"), dict) or "realm" not in record:
+        return False
+    try:
+        return fingerprint(record) == key
+    except (ValueError, RecursionError):
+        return False
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(text)
 
 
 def _is_take(value: object) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fishpipe.graph.fingerprints import Fingerprint, fingerprint, words_of
+from fishpipe.graph.fingerprints import Fingerprint, words_of
 from fishpipe.graph.steps import Known
 from fishpipe.lock import Entry, moment, seconds_of
 from fishpipe.snapshot import CallRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from fishpipe.graph.fingerprints import Digest
     from fishpipe.graph.steps import ClipStep, Graph, Realm
@@ -21,12 +22,9 @@ _MADE = ("created", "trained")
 
 
 def voices_of(lock: Lock) -> dict[Fingerprint, CallRow]:
-    """The voices that the lock knows, as rows; one whose record is not its fingerprint's is none."""
-    rows = {}
-    for key, data in lock.voices.items():
-        if fingerprint(data["record"]) != key:
-            continue
-        rows[key] = CallRow(
+    """The voices that the lock knows, as rows."""
+    return {
+        key: CallRow(
             fingerprint=key,
             kind="voice",
             state="trained",
@@ -37,7 +35,8 @@ def voices_of(lock: Lock) -> dict[Fingerprint, CallRow]:
             address=f"voices.{data.get('name', '')}",
             intended=seconds_of(str(data.get("at", ""))),
         )
-    return rows
+        for key, data in lock.voices.items()
+    }
 
 
 def known(calls: Mapping[Fingerprint, CallRow], lock: Lock, realm: Realm) -> Known:
@@ -72,22 +71,39 @@ def voice_entry(name: str, row: CallRow) -> Entry:
 
 def voice_entries(graph: Graph, calls: Mapping[Fingerprint, CallRow]) -> list[Entry]:
     """Of all voices of a graph that can speak."""
-    rows = ((step.name, calls.get(key)) for key, step in graph.voices.items())
-    return [voice_entry(name, row) for name, row in rows if row is not None and row.state == "trained"]
+    entries = []
+    for key, step in graph.voices.items():
+        row = calls.get(key)
+        if row is not None and row.state == "trained":
+            entries.append(voice_entry(step.name, replace(row, consent=step.voice.consent or row.consent)))
+    return entries
 
 
 def pins_of(
-    lines: Mapping[str, Iterable[tuple[str, Fingerprint]]], calls: Mapping[Fingerprint, CallRow]
+    lines: Mapping[str, Iterable[tuple[str, Fingerprint]]], calls: Mapping[Fingerprint, CallRow], fixed: Container[str]
 ) -> list[Entry]:
-    """The takes that were used in the last build, as pins; the first take needs none."""
-    rows = [calls[key] for pairs in lines.values() for _, key in pairs if key in calls]
-    return [pin_entry(words_of(row.record), row.record["take"], row.updated) for row in rows if "take" in row.record]
+    """The takes that were used in the last build, as pins; those that the manifest sets (at `fixed`) need none."""
+    used: dict[Fingerprint, set[tuple[int, float]]] = {}
+    for address, key in (pair for pairs in lines.values() for pair in pairs):
+        if key in calls and address not in fixed:
+            row = calls[key]
+            used.setdefault(words_of(row.record), set()).add((int(row.record.get("take", 1)), row.updated))
+    single = {words: next(iter(takes)) for words, takes in used.items() if len(takes) == 1}
+    return [pin_entry(words, take, at) for words, (take, at) in single.items() if take != 1]
 
 
 def unlocked(graph: Graph, snapshot: Snapshot) -> list[ClipStep]:
     """The steps whose clips are here, and that the lock does not have so."""
-    clips, locked = snapshot.clips, snapshot.lock.clips
-    return [step for key, step in graph.clips.items() if key in clips and locked.get(key) != clips[key]]
+    clips, calls, lock = snapshot.clips, snapshot.calls, snapshot.lock
+    here = ((step, clips[key], calls.get(key)) for key, step in graph.clips.items() if key in clips)
+    return [step for step, digest, row in here if is_news(lock, step.fingerprint, digest, row)]
+
+
+def is_news(lock: Lock, key: Fingerprint, digest: Digest, row: CallRow | None) -> bool:
+    """Whether a clip's entry would say more than the lock does: another digest, or a task where it has none."""
+    entry = lock.clip(key)
+    task = row is not None and row.digest == digest and row.task_id is not None
+    return entry.get("digest") != digest or (task and "task" not in entry)
 
 
 def would_change(graph: Graph, snapshot: Snapshot) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import AudioError
-from fishpipe.locking import clip_entry, voice_entries
+from fishpipe.locking import clip_entry, is_news, pin_entry, voice_entries
 from fishpipe.store.lockfile import let_git_merge, write_lock
 
 if TYPE_CHECKING:
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from fishpipe.store.project_store import ProjectStore
 
 
-def keep_lock(path: Path, lock: Lock, graph: Graph, store: ProjectStore) -> Lock:
-    """The lock with all clips of a graph that are here, and its voices; on disk. Raises StoreError."""
-    return save(path, lock, [*clip_entries(graph.clips, lock, store), *voice_entries(graph, store.calls(lock))])
+def keep_lock(
+    path: Path, lock: Lock, graph: Graph, store: ProjectStore, choosing: Iterable[Fingerprint], at: float
+) -> Lock:
+    """The lock with all clips of a graph that are here, and its voices; on disk. Raises StoreError.
+
+    Of `choosing`, those that are stored become the takes that are used, from `at` (Unix seconds) on.
+    """
+    rows = store.calls(lock)
+    made = [graph.clips[key] for key in choosing if key in rows and rows[key].state == "stored"]
+    pins = [pin_entry(step.words, step.take, at) for step in made]
+    return save(path, lock, [*clip_entries(graph.clips, lock, store), *voice_entries(graph, rows), *pins])
 
 
 def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:
@@ -36,20 +44,21 @@ def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:
     return after
 
 
-def clip_entries(keys: Iterable[Fingerprint], lock: Lock, store: ProjectStore) -> list[Entry]:
-    """The entries of stored clips that are here, and that the lock does not have so."""
+def clip_entries(keys: Iterable[Fingerprint], lock: Lock, store: ProjectStore, *, absent: bool = False) -> list[Entry]:
+    """What the lock does not say yet of stored clips that are here, or also of those that are `absent`."""
     rows = store.calls(lock)
     found = []
     for key in keys:
-        row, known = rows.get(key), lock.clip(key)
+        row = rows.get(key)
         digest = row.digest if row is not None and row.state == "stored" else None
-        task_is_new = row is not None and row.task_id is not None and "task" not in known
-        if row is None or digest is None or (known.get("digest") == digest and not task_is_new):
+        if row is None or digest is None or not is_news(lock, key, digest, row):
             continue
         entry = clip_entry(row, digest, row.seconds or 0.0)
         path = store.clip(key, digest, entry.data["format"])
-        if path.exists():
-            found.append(entry if row.seconds else clip_entry(row, digest, _measured(row, path, entry.data["format"])))
+        if path.exists() and not row.seconds:
+            entry = clip_entry(row, digest, _measured(row, path, entry.data["format"]))
+        if absent or path.exists():
+            found.append(entry)
     return found
 
 

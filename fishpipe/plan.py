@@ -42,6 +42,7 @@ ReasonCode = Literal[
     "clips to come",
     "locked, not here",
     "not the lock's clip",
+    "left with git-lfs",
     "retake",
 ]
 
@@ -226,6 +227,8 @@ class _Planner:
                 yield from self._locked(step, row, cost)
             elif row is not None and self._collectable(row):
                 self.collect.append(Collect(step=step, reason=self._collecting(row), row=row))
+            elif key in self.snapshot.pointers and not self.options.replace_locked:
+                self.missing.append(Missing(step=step, reason=Reason(code="left with git-lfs"), cost=cost))
             elif row is not None and self._holds(row):
                 self.held.append(Held(step=step, reason=self._again(row), row=row, cost=cost))
             else:

@@ -12,7 +12,7 @@ import os
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
 from fishpipe.errors import (
@@ -20,19 +20,15 @@ from fishpipe.errors import (
     ConfigurationError,
     FishpipeError,
     ManifestError,
-    PlanRefused,
-    StoreError,
 )
 from fishpipe.fish.hosts import is_loopback
-from fishpipe.graph.steps import ClipStep
 from fishpipe.inputs import asset_problems, assets_of, tools
-from fishpipe.locking import known, would_change
+from fishpipe.locking import known
 from fishpipe.lockkeeper import keep_lock
-from fishpipe.machine import SystemClock, calls_for_open_files, free_bytes, on_signals, responsive
+from fishpipe.machine import SystemClock, calls_for_open_files, on_signals, responsive
 from fishpipe.manifest.load import load
-from fishpipe.plan import Missing, Plan, PlanOptions, make_plan
+from fishpipe.plan import Plan, PlanOptions, make_plan
 from fishpipe.ports import RunContext, RunLimits
-from fishpipe.rules import Rules, check, check_budget
 from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
@@ -46,16 +42,12 @@ if TYPE_CHECKING:
 
     from fishpipe.catalog import Catalog
     from fishpipe.events import RunFinished
+    from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import Graph, Known, Realm
-    from fishpipe.lock import Lock
     from fishpipe.manifest.model import Budget, Manifest, Output, Prices, ProviderName
     from fishpipe.ports import Callbacks, Reporter
     from fishpipe.runner.run import RunOptions
     from fishpipe.snapshot import Snapshot
-
-# What a clip takes on disk, at least: seconds of speech a byte of text, and some room to work in.
-_SECONDS_A_BYTE: Final = 1 / 14
-_ROOM: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +68,23 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A project as it stands: what it needs, what there is, and the plan between them."""
+    """A project as it stands: what it needs, what there is, and the plan between them.
+
+    `choosing` are takes that are used from the moment on that they are stored.
+    """
 
     graph: Graph
     snapshot: Snapshot
     plan: Plan
     store: ProjectStore
+    options: PlanOptions = field(default_factory=PlanOptions)
+    choosing: tuple[Fingerprint, ...] = ()
+
+    @property
+    def unshared(self) -> bool:
+        """Whether a clip is here that the shared folder lacks, and could have."""
+        clips = self.snapshot.clips
+        return any(self.store.lacks(key, clips[key], s.format) for key, s in self.graph.clips.items() if key in clips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,16 +196,20 @@ class Project:
             if writing:
                 store.adopt(graph, snapshot)
             plan = make_plan(graph, snapshot, self.prices, options)
-            yield Session(graph=graph, snapshot=snapshot, plan=plan, store=store)
+            yield Session(graph=graph, snapshot=snapshot, plan=plan, store=store, options=options or PlanOptions())
 
-    def write_lock(self, session: Session) -> Lock:
-        """Bring the lock up to date with the clips and voices that are here. Raises StoreError."""
-        return keep_lock(self.lock_path, session.snapshot.lock, session.graph, session.store)
+    def settle(self, session: Session) -> None:
+        """Bring the lock and the shared folder up to date with what is here. Raises StoreError."""
+        before, now = session.snapshot.lock, self.clock.now()
+        lock = keep_lock(self.lock_path, before, session.graph, session.store, session.choosing, now)
+        for key, step in session.graph.clips.items():
+            if key in lock.clips:
+                session.store.share(key, lock.clips[key], step.format)
 
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""
         plan = make_plan(session.graph, session.snapshot, self.prices, options)
-        return replace(session, plan=plan)
+        return replace(session, plan=plan, options=options)
 
     @contextmanager
     def hold(self, *, wait: bool = False) -> Iterator[None]:
@@ -212,57 +219,6 @@ class Project:
         self.layout.create()
         with hold(self.layout.busy, wait=wait):
             yield
-
-    def refusal(self, session: Session, rules: Rules | None = None) -> str:
-        """Why a build of this plan would be refused; "" where it would not."""
-        try:
-            if rules is not None:
-                self.check_rules(session, rules)
-            check_budget(session.plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
-        except PlanRefused as error:
-            return str(error)
-        return ""
-
-    def check_allowed(self, session: Session, rules: Rules | None = None) -> None:
-        """Raise PlanRefused, BudgetError, AuthError or StoreError (no room on the disk) before anything is paid."""
-        plan = session.plan
-        self.check_rules(session, rules or Rules())
-        check_budget(plan, self.budget, session.snapshot.spent_month, free=self.provider == "sandbox")
-        if plan.paid:
-            self._check_room(plan)
-        asks = [action for action in plan.collect if action.row.state not in ("answered", "fetched")]
-        if self.provider == "sandbox" or not (plan.paid or asks):
-            return
-        what = f"{len(plan.paid)} call{'s' if len(plan.paid) != 1 else ''}" if plan.paid else "collecting"
-        usd = f" (~${plan.cost.usd:.4f})" if plan.paid else ""
-        self.access.check(f"{what}{usd} {'need' if len(plan.paid) > 1 else 'needs'}")
-
-    def check_rules(self, session: Session, rules: Rules) -> None:
-        """Raise PlanRefused where a build of this plan would break a rule."""
-        plan, locked = session.plan, session.snapshot.lock.clips
-        if self.provider != "sandbox" and self.choices.token is None:
-            # Without a token no task can be asked.
-            gone = [c for c in plan.collect if c.row.state == "stored" and c.step.fingerprint in locked]
-            missing = [Missing(step=c.step, reason=c.reason, cost=c.cost) for c in gone if isinstance(c.step, ClipStep)]
-            plan = replace(plan, missing=(*plan.missing, *missing))
-        check(plan, rules, would_change(session.graph, session.snapshot))
-
-    def _check_room(self, plan: Plan) -> None:
-        """A disk that is about to be full would lose what is paid for."""
-        steps = [speak.step for speak in plan.clips]
-        rates = [(step.bytes, step.sample_rate * 2 if step.format == "pcm" else 192_000 // 8) for step in steps]
-        wanted = int(sum(size * _SECONDS_A_BYTE * rate for size, rate in rates)) + _ROOM
-        free = free_bytes(self.layout.state)
-        if free is not None and free < wanted:
-            raise StoreError(
-                f"{self.layout.state} has {free / 1e6:.0f} MB left, and the clips take about {wanted / 1e6:.0f} MB. "
-                "Nothing was paid. Make room, and build again"
-            )
-
-    def ceiling(self, session: Session) -> float | None:
-        """The most that this build may spend in USD, by the build's budget and what the month's has left."""
-        left = None if self.budget.month is None else self.budget.month - session.snapshot.spent_month
-        return min((limit for limit in (self.budget.build, left) if limit is not None), default=None)
 
     def run(self, session: Session, reporter: Reporter, options: RunOptions) -> RunFinished:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
@@ -341,10 +297,7 @@ class Project:
                 done = run.summary()
         reporter.tell(done)
         self._remember(session)
-        lock = self.write_lock(session)
-        for key, step in session.graph.clips.items():
-            if key in lock.clips:
-                session.store.share(key, lock.clips[key], step.format)
+        self.settle(session)
         if run.tally.crash is not None:
             raise run.tally.crash
         return done

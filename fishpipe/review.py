@@ -12,7 +12,8 @@ from fishpipe.compare import Change, State, compare, state_of
 from fishpipe.errors import AudioError, ManifestError, Problem, UsageError
 from fishpipe.graph.build import build_graph
 from fishpipe.graph.fingerprints import Digest
-from fishpipe.locking import known
+from fishpipe.lock import Lock
+from fishpipe.locking import known, voices_of
 from fishpipe.manifest.load import load
 from fishpipe.manifest.model import Asset
 from fishpipe.plan import PlanOptions, make_plan
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import Graph
-    from fishpipe.lock import Lock
     from fishpipe.manifest.model import Manifest
     from fishpipe.plan import Plan
     from fishpipe.project import Project, Session
@@ -39,10 +39,10 @@ _BYTES_A_SECOND = 14.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A project at a revision: its manifest, graph (of all scripts) and lock."""
+    """A project at a revision: its manifest, graph (of all scripts) and lock; `moved_from` is where it lay then."""
 
     commit: str
-    name: str
+    moved_from: str
     manifest: Manifest
     graph: Graph
     lock: Lock
@@ -58,20 +58,20 @@ class Comparison:
     after: State
     changes: tuple[Change, ...]
     plan: Plan
-    lock: Lock
 
 
 def world_at(project: Project, rev: str, memory: Snapshot) -> World:
     """The project as it was. Raises UsageError, or ManifestError with places such as ``HEAD~1:fishpipe.yaml:3``."""
-    with checked_out(project.manifest.path, rev) as found:
+    with checked_out(project.manifest.path, rev, whole=project.choices.allow_outside) as found:
         try:
             manifest = _load(found.manifest, project)
             lock = read_lock(found.manifest.with_suffix(".lock"), f"{rev}:{found.name}")
         except ManifestError as error:
             raise _placed(error, found, rev) from error
-        calls = {**memory.calls}
-        graph = build_graph(manifest, project.realm, list(manifest.scripts), known(calls, lock, project.realm))
-    return World(commit=found.commit, name=found.name, manifest=manifest, graph=graph, lock=lock)
+        remembered = known(memory.calls, lock, project.realm)
+        graph = build_graph(manifest, project.realm, list(manifest.scripts), remembered)
+    moved_from = found.name if found.moved else ""
+    return World(commit=found.commit, moved_from=moved_from, manifest=manifest, graph=graph, lock=lock)
 
 
 def comparison(project: Project, session: Session, rev: str) -> Comparison:
@@ -85,8 +85,9 @@ def comparison(project: Project, session: Session, rev: str) -> Comparison:
         known(snapshot.calls, snapshot.lock, project.realm),
     )
     assets = _asset_seconds(project.manifest)
-    before = state_of(world.manifest, world.graph, _lengths(world.graph, snapshot, world.lock), assets)
-    after = state_of(project.manifest, everything, _lengths(everything, snapshot, snapshot.lock), assets)
+    sounds = session.store.cuts()
+    before = state_of(world.manifest, world.graph, _lengths(world.graph, snapshot, world.lock, sounds), assets)
+    after = state_of(project.manifest, everything, _lengths(everything, snapshot, snapshot.lock, sounds), assets)
     return Comparison(
         rev=rev,
         world=world,
@@ -94,30 +95,39 @@ def comparison(project: Project, session: Session, rev: str) -> Comparison:
         after=after,
         changes=tuple(compare(before, after)),
         plan=session.plan,
-        lock=snapshot.lock,
     )
 
 
-def since(project: Project, session: Session, rev: str) -> Session:
-    """The same project with a plan as if all had been built at a revision: what its changes cost."""
+def since(project: Project, session: Session, rev: str) -> tuple[Plan, Plan]:
+    """What the changes since a revision cost, as if all had been built there: all of it, and what is still to pay."""
     snapshot = session.snapshot
     world = world_at(project, rev, snapshot)
     built = {
         key: CallRow(fingerprint=key, kind="clip", state="stored", record=step.record)
         for key, step in world.graph.clips.items()
     }
-    made = {
+    voices = {
         key: CallRow(fingerprint=key, kind="voice", state="trained", record=step.record)
         for key, step in world.graph.voices.items()
     }
     then = replace(
         snapshot,
-        calls={**built, **snapshot.calls, **{key: row for key, row in made.items() if key not in snapshot.calls}},
-        clips={**dict.fromkeys(built, Digest("")), **snapshot.lock.clips, **snapshot.clips},
+        calls={**built, **voices, **voices_of(world.lock)},
+        clips={**dict.fromkeys(built, Digest("")), **world.lock.clips},
         lines=world.graph.lines,
+        lock=Lock(),
+        others={},
+        pointers=frozenset(),
     )
-    plan = make_plan(session.graph, then, project.prices, PlanOptions())
-    return replace(session, snapshot=then, plan=replace(plan, stitches=(), fresh=()))
+    plan = replace(make_plan(session.graph, then, project.prices, PlanOptions()), stitches=(), fresh=())
+    paid = {*snapshot.clips, *snapshot.lock.clips}
+    made = {key for key, row in snapshot.calls.items() if row.voice_id}
+    left = replace(
+        plan,
+        clips=tuple(speak for speak in plan.clips if speak.step.fingerprint not in paid),
+        voices=tuple(create for create in plan.voices if create.step.fingerprint not in made),
+    )
+    return plan, left
 
 
 def _load(path: Path, project: Project) -> Manifest:
@@ -143,13 +153,15 @@ def _placed(error: ManifestError, found: Revision, rev: str) -> ManifestError:
     return ManifestError(problems, {there(file): text for file, text in error.sources.items()})
 
 
-def _lengths(graph: Graph, snapshot: Snapshot, lock: Lock) -> Mapping[Fingerprint, float]:
-    """How long each clip lasts: as it is noted, else about."""
+def _lengths(graph: Graph, snapshot: Snapshot, lock: Lock, cuts: Mapping[str, float]) -> Mapping[Fingerprint, float]:
+    """How long each clip lasts: as it was cut, as it is noted, else about."""
     found = {}
     for key, step in graph.clips.items():
+        digest = lock.clips.get(key) or snapshot.clips.get(key)
         row = snapshot.calls.get(key)
         noted = lock.clip(key).get("seconds") or (row.seconds if row is not None else None)
-        found[key] = float(noted or snapshot.lock.clip(key).get("seconds") or step.bytes / _BYTES_A_SECOND)
+        noted = cuts.get(digest or "") or noted or snapshot.lock.clip(key).get("seconds")
+        found[key] = float(noted or step.bytes / _BYTES_A_SECOND)
     return found
 
 

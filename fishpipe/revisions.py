@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from fishpipe.errors import UsageError
+from fishpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 _MOST_BYTES: Final = 64 << 20
 _CLIP: Final = re.compile(r".*/[0-9a-f]{64}\.[0-9a-f]{64}\.(mp3|pcm)")
 _READ: Final = (".yaml", ".yml", ".lock", ".json", ".md", ".markdown", ".txt", ".srt", ".vtt", ".fountain")
+# How much of a manifest's lines must be as they were where it has moved.
+_ALIKE: Final = 0.3
 _MANIFEST: Final = re.compile(r"^fishpipe:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A commit, with the manifest as it was, and where it lay in the repository (`name`)."""
+    """A commit, with the manifest as it was, where it lay in the repository (`name`), and whether it has `moved`."""
 
     commit: str
     manifest: Path
     name: str
     folder: Path
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +42,50 @@ class _File:
 
 
 @contextmanager
-def checked_out(manifest: Path, rev: str) -> Iterator[Revision]:
+def checked_out(manifest: Path, rev: str, *, whole: bool) -> Iterator[Revision]:
     """The project of `manifest` as it was at `rev`, in a folder that is gone afterwards.
 
-    A manifest that has moved since is found by its content. Files that are not text are empty there. Raises UsageError.
+    A manifest that has moved since is found by its content. Files that are not text are empty there. The `whole`
+    repository is read for manifests that include what lies outside of their folder. Raises UsageError.
     """
     top = Path(_git(manifest.parent, "rev-parse", "--show-toplevel").decode().strip())
     commit = _commit(top, rev)
     tree = _tree(top, commit)
     path = PurePosixPath(manifest.resolve().relative_to(top.resolve()).as_posix())
-    if str(path) not in tree:
+    moved = str(path) not in tree
+    if moved:
         path = _moved(top, tree, manifest, rev)
     with tempfile.TemporaryDirectory(prefix="fishpipe-") as scratch:
         folder = Path(scratch).resolve()
-        below = {name: file for name, file in tree.items() if PurePosixPath(name).is_relative_to(path.parent)}
+        below = {n: file for n, file in tree.items() if whole or PurePosixPath(n).is_relative_to(path.parent)}
         _extract(top, below, folder)
-        yield Revision(commit=commit, manifest=folder / path, name=str(path), folder=folder)
+        yield Revision(commit=commit, manifest=folder / path, name=str(path), folder=folder, moved=moved)
 
 
 def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
-    """The texts of all files of a suffix in the last `most` commits of every branch; none outside of git."""
-    try:
-        refs = _git(
-            folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags"
-        ).decode()
-        heads = {*refs.split(), _git(folder, "rev-parse", "HEAD").decode().strip()}
-    except UsageError:
+    """The texts of all files of a suffix in the last `most` commits of every branch and tag; none outside of git.
+
+    Raises UsageError where git refuses: what it does not tell cannot be spared.
+    """
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return
+    heads = _git(folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags").split()
+    if not heads:
         return
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip())
+    told = _git(top, "log", "--all", "--full-history", "--format=", "--name-only", "-z", "--", f"*{suffix}").split(
+        b"\0"
+    )
+    names = {name.strip(b"\n") for name in told} - {b""}
     commits = {
-        commit for head in heads for commit in _git(top, "rev-list", f"--max-count={most}", head, "--").decode().split()
+        commit
+        for head in {*heads, *_git(top, "rev-list", "--max-count=1", "HEAD").split()}
+        for commit in _git(top, "rev-list", f"--max-count={most}", head.decode(), "--").split()
     }
-    found = {file.blob for commit in commits for name, file in _tree(top, commit).items() if name.endswith(suffix)}
-    for data in _read(top, sorted(found)):
+    asked = b"".join(b"%s:%s\n" % (commit, name) for commit in sorted(commits) for name in sorted(names))
+    answers = _git(top, "cat-file", "--batch-check", given=asked).splitlines() if asked else []
+    blobs = {answer.split()[0].decode() for answer in answers if answer.split()[1:2] == [b"blob"]}
+    for data in _read(top, sorted(blobs)):
         yield data.decode("utf-8", "replace")
 
 
@@ -81,7 +95,9 @@ def _commit(top: Path, rev: str) -> str:
             raise UsageError(rev)
         return _git(top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").decode().strip()
     except UsageError as error:
-        raise UsageError(f'git knows no revision "{rev}"; try HEAD~1, a branch or a tag') from error
+        names = _git(top, "for-each-ref", "--format=%(refname:short)").decode().split()
+        hint = did_you_mean(rev, names) or "expected a commit, a branch or a tag (git log --oneline)"
+        raise UsageError(f'git knows no revision "{rev}"; {hint}') from error
 
 
 def _tree(top: Path, commit: str) -> dict[str, _File]:
@@ -97,8 +113,9 @@ def _tree(top: Path, commit: str) -> dict[str, _File]:
 
 
 def _moved(top: Path, tree: Mapping[str, _File], manifest: Path, rev: str) -> PurePosixPath:
-    """Where a manifest that is somewhere else now lay: the most similar one."""
-    names = [name for name, file in tree.items() if name.endswith((".yaml", ".yml")) and file.size < _MOST_BYTES]
+    """Where a manifest that is somewhere else now lay: the most similar one that is not there any more."""
+    yaml = [name for name, file in tree.items() if name.endswith((".yaml", ".yml")) and file.size < _MOST_BYTES]
+    names = [name for name in yaml if not (top / name).exists()]
     now = manifest.read_text("utf-8", "replace").splitlines()
     texts = (data.decode("utf-8", "replace") for data in _read(top, [tree[name].blob for name in names]))
     scored = [
@@ -106,8 +123,8 @@ def _moved(top: Path, tree: Mapping[str, _File], manifest: Path, rev: str) -> Pu
         for name, text in zip(names, texts, strict=True)
         if _MANIFEST.search(text)
     ]
-    if not scored:
-        raise UsageError(f"{rev} has no manifest like {manifest.name}")
+    if max(scored, default=(0.0, ""))[0] < _ALIKE:
+        raise UsageError(f"{rev} has no manifest like {manifest.name}; commit it first, or name a later revision")
     return PurePosixPath(max(scored)[1])
 
 
@@ -143,8 +160,9 @@ def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
     try:
         done = subprocess.run(command, input=given, capture_output=True, timeout=120, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"git cannot be run: {error}") from error
+        raise UsageError(f"this needs git, which cannot be run: {error}") from error
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-        raise UsageError(f"git: {told or 'it failed'}")
+        hint = "; this compares with git's history: git init, and commit" if "not a git repository" in told else ""
+        raise UsageError(f"git: {told or 'it failed'}{hint}")
     return done.stdout

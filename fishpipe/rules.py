@@ -27,22 +27,24 @@ class Rules:
     offline: bool = False
 
 
-def check(plan: Plan, rules: Rules, additions: Sequence[str]) -> None:
+def check(plan: Plan, rules: Rules, additions: Sequence[str], hints: Sequence[str] = ()) -> None:
     """Raise PlanRefused, with each call that is in the way, its place, reason and cost.
 
-    `additions` are what the lock would gain without a call.
+    `additions` are what the lock would gain without a call, `hints` say where clips may be.
     """
     if plan.missing:
         what = count(len(plan.missing), "clip")
         raise PlanRefused(
             f"{what} of the lock file cannot be had here. Nothing was paid:\n{_list(missing_lines(plan))}\n"
-            "Have them from a store: fishpipe store pull. Pay for them again, or take what is here: --replace-locked"
+            f"{''.join(hint + '. ' for hint in hints)}Have them from a store: fishpipe store pull. "
+            "Pay for them again, or take what is here: --replace-locked"
         )
     if rules.offline and (plan.paid or plan.collect):
         what = count(len(plan.paid) + len(plan.collect), "call")
         lines = [*paid_lines(plan), *collect_lines(plan)]
         raise PlanRefused(
-            f"{what} to make or to collect, and --offline allows none:\n{_list(lines)}\nBuild without --offline"
+            f"{what} to make or to collect, and --offline allows none. Nothing was paid:\n{_list(lines)}\n"
+            f"{''.join(hint + '. ' for hint in hints)}Build without --offline"
         )
     if rules.frozen and plan.paid:
         what = cost_words(len(plan.paid), plan.cost)

@@ -48,11 +48,16 @@ class Moved:
     failed: list[str] = field(default_factory=list)
 
 
-def shelves(project: Project, session: Session) -> Shelves:
-    """What this project's lock and scripts name, and where it lies. Raises UsageError without a store."""
+def shelves(project: Project, session: Session, *, moving: bool = True) -> Shelves:
+    """What this project's lock and scripts name, and where it lies.
+
+    Raises UsageError without a store, and StoreError where clips are to be read from one that is not there.
+    """
     shared = project.shared
     if shared is None:
         raise UsageError("this project has no store; add to its manifest: store: clips (or a shared folder's path)")
+    if moving and shared.is_away:
+        raise StoreError(f"the store {shared.folder} is not there; mount it, or make the folder")
     lock, graph = session.snapshot.lock, session.graph
     named: set[Fingerprint] = {*lock.clips, *graph.clips}
     ours = tuple(clip for clip in scan(session.store.layout.clips) if clip.key in named)
@@ -76,7 +81,8 @@ def push(found: Shelves) -> Moved:
             moved.count += found.shared.put(clip)
             moved.bytes += clip.size
         except StoreError as error:
-            moved.failed.append(str(error))
+            if str(error) not in moved.failed:
+                moved.failed.append(str(error))
     return moved
 
 
@@ -94,18 +100,25 @@ def pull(project: Project, found: Shelves) -> Moved:
 
 
 def verify(found: Shelves) -> list[str]:
-    """Read every clip; the damaged ones. Ours and those of our own store are put aside, to be fetched again."""
+    """Read every clip; the damaged ones are put aside, to be fetched or pushed again."""
     damaged = []
     for clip in (*found.ours, *found.theirs):
         if digest_of(clip.path) == clip.digest:
             continue
-        foreign = clip in found.theirs and not found.shared.own
         whole = next((c for c in (*found.ours, *found.theirs) if c is not clip and _is_copy(c, clip)), None)
-        if not foreign:
-            clip.path.replace(clip.path.with_suffix(".damaged"))
+        put_aside = _put_aside(clip)
         there = f"a whole copy is {whole.path}" if whole else "the next build fetches it from its task, if it can"
-        damaged.append(f"{clip.path} is damaged{'' if foreign else ', and put aside'}; {there}")
+        cure = f"{there}; copy it there: fishpipe store push" if whole in found.ours else there
+        damaged.append(f"{clip.path} is damaged{', and put aside' if put_aside else ''}; {cure}")
     return damaged
+
+
+def _put_aside(clip: Clip) -> bool:
+    try:
+        clip.path.replace(clip.path.with_suffix(".damaged"))
+    except OSError:
+        return False
+    return True
 
 
 def _is_copy(clip: Clip, of: Clip) -> bool:

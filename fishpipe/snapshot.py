@@ -86,7 +86,7 @@ class Snapshot:
 
     `checked` are the ids of voices that were found at the service, and can speak; `retried` says how often each
     call in doubt was made again. `others` are clips that are here in the place of those that `lock` names, with
-    their digests.
+    their digests, `pointers` those that git-lfs has not fetched yet.
     """
 
     calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
@@ -99,5 +99,6 @@ class Snapshot:
     retried: Mapping[Fingerprint, int] = field(default_factory=dict)
     others: Mapping[Fingerprint, Digest] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+    pointers: frozenset[Fingerprint] = frozenset()
     spent_month: float = 0.0
     tools: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from statistics import median
@@ -17,7 +18,6 @@ from fishpipe.manifest.model import Edits, Micros, Output, Speech
 from fishpipe.plan import PlanOptions, Reason, make_plan
 from fishpipe.ports import ClipFile, Level
 from fishpipe.store.durable import flush
-from fishpipe.store.lockfile import read_lock
 from fishpipe.takes import Take, next_takes, takes_of
 from fishpipe.targets import find_segment
 
@@ -36,6 +36,8 @@ _WHERE: Final = re.compile(r"(voice|script|id|model|text)(=|~)(.+)", re.DOTALL)
 _NEAR, _APART = Micros(400_000), Micros(1_500_000)
 # A louder reel would clip.
 _CEILING: Final = -1.0
+# The title of a reel begins so: a later one may take its place.
+_REEL: Final = "Takes of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Line:
 def spoken(project: Project, session: Session, targets: Sequence[str], where: Sequence[str] = ()) -> list[Line]:
     """The lines that targets (segments or scripts) and filters mean, each once. Raises UsageError."""
     tests = [_test(text) for text in where]
-    by_address = {use.address: step for step in session.graph.clips.values() for use in step.uses}
+    by_address = session.graph.spoken
     found: dict[str, Line] = {}
     for segment in _segments(project, targets):
         step = by_address.get(segment.address)
@@ -97,7 +99,11 @@ def _value(name: str, segment: Segment, step: ClipStep) -> str:
 
 def retaking(project: Project, session: Session, lines: Sequence[Line], count: int, options: PlanOptions) -> Session:
     """The same project, with a plan that renders `count` more takes of each line's words."""
-    taken = frozenset(session.graph.clips)
+    taken = frozenset(step.fingerprint for step in session.graph.spoken.values())
+    unmade = [line for line in lines if not any(t.is_made for t in takes_of(line.step, session.snapshot) if t.current)]
+    if unmade:
+        what = ", ".join(line.address for line in unmade[:5]) + (" and more" if len(unmade) > 5 else "")
+        raise UsageError(f"not spoken yet: {what}; there is nothing to retake: fishpipe build")
     steps: dict[Fingerprint, ClipStep] = {}
     for step in {line.step.words: line.step for line in lines}.values():
         steps |= {more.fingerprint: more for more in next_takes(step, session.snapshot, taken, count)}
@@ -110,7 +116,9 @@ def retaking(project: Project, session: Session, lines: Sequence[Line], count: i
         replace(speak, reason=Reason(code="retake", what=str(speak.step.take))) if speak.reason.code == "new" else speak
         for speak in plan.clips
     )
-    return replace(session, graph=graph, plan=replace(plan, clips=clips))
+    fixed = {line.step.words for line in lines if line.fixed_at is not None}
+    choosing = [key for key, step in steps.items() if step.words not in fixed] if count == 1 else []
+    return replace(session, graph=graph, plan=replace(plan, clips=clips), choosing=tuple(choosing))
 
 
 def choose(project: Project, session: Session, line: Line, number: int) -> Take:
@@ -122,25 +130,23 @@ def choose(project: Project, session: Session, line: Line, number: int) -> Take:
         raise UsageError(f"{line.address} has no take {number}; known: {known}. More: fishpipe retake {line.address}")
     if line.fixed_at is not None:
         raise UsageError(f"{line.address}: the manifest sets its take at {line.fixed_at}; write take: {number} there")
-    pin(project, session, [(line, number)])
+    lock, keys = session.snapshot.lock, {line.step.fingerprint, chosen.step.fingerprint}
+    entry = pin_entry(line.step.words, number, project.clock.now())
+    pins = [] if number == lock.pins.get(line.step.words, 1) else [entry]
+    save(project.lock_path, lock, [*clip_entries(keys, lock, session.store), *pins])
     return chosen
 
 
-def pin(project: Project, session: Session, choices: Sequence[tuple[Line, int]]) -> None:
-    """Write choices of takes into the lock, with their clips. The project is held. Raises StoreError."""
-    lock = read_lock(project.lock_path, session.snapshot.lock.name)
-    keys = {step.fingerprint for line, number in choices for step in (line.step, line.step.at_take(number))}
-    pins = [pin_entry(line.step.words, number, project.clock.now()) for line, number in choices]
-    save(project.lock_path, lock, [*clip_entries(keys, lock, session.store), *pins])
-
-
 def measured(session: Session, take: Take) -> Level | None:
-    """How long and loud a take is; None where its clip is not here."""
+    """How long and loud a take is; None where its clip is not here, or damaged."""
     file = _file(session, take.step)
-    return measure(file.path.read_bytes(), file.format, file.sample_rate) if file else None
+    data = file.path.read_bytes() if file else b""
+    if file is None or hashlib.sha256(data).hexdigest() != file.digest:
+        return None
+    return measure(data, file.format, file.sample_rate)
 
 
-def file_of(session: Session, step: ClipStep) -> Path | None:
+def clip_of(session: Session, step: ClipStep) -> Path | None:
     """A step's clip on disk."""
     file = _file(session, step)
     return file.path if file else None
@@ -160,8 +166,7 @@ def reel(session: Session, line: Line, path: Path) -> OutputRow:
     Raises UsageError where no take is here, or `path` is neither .mp3 nor .wav.
     """
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("mp3", "wav"):
-        raise UsageError(f"--reel {path}: expected a path that ends in .mp3 or .wav")
+    _check_reel(session, path)
     takes = [take for take in takes_of(line.step, session.snapshot) if take.digest is not None]
     if not takes:
         raise UsageError(f"no take of {line.address} is here; build it first")
@@ -179,11 +184,22 @@ def reel(session: Session, line: Line, path: Path) -> OutputRow:
             title = f"take {take.number}" if number == 0 else None
             items.append(Item(address=step.address, span=step.span, edits=edits, clip=step.fingerprint, chapter=title))
     output = Output(path=path, shown=str(path), span=line.step.span, format=kind, bitrate=192)  # type: ignore[arg-type]
-    made = OutputStep(output=output, script="", items=tuple(items), tags={"title": f"Takes of {line.address}"})
+    made = OutputStep(output=output, script="", items=tuple(items), tags={"title": f"{_REEL} {line.address}"})
     try:
         return Stitcher(_Cuts(), {}, flush).assemble(made, 1, files, "")
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _check_reel(session: Session, path: Path) -> None:
+    """A reel takes no other file's place: what is there must be one that says so in its tags."""
+    if path.suffix.lower() not in (".mp3", ".wav"):
+        raise UsageError(f"--reel {path}: expected a path that ends in .mp3 or .wav")
+    if not path.parent.is_dir():
+        raise UsageError(f"--reel {path}: there is no folder {path.parent}")
+    ours = {step.output.path.resolve() for step in session.graph.outputs}
+    if path.resolve() in ours or (path.exists() and _REEL.encode() not in path.read_bytes()[:4096]):
+        raise UsageError(f"--reel {path} is a file already, and no reel; choose another name")
 
 
 def _neighbours(session: Session, line: Line) -> tuple[ClipStep | None, ClipStep | None]:

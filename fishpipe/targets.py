@@ -60,16 +60,25 @@ def select(
 
 
 def find_segment(manifest: Manifest, target: str) -> Segment:
-    """The segment of an address (``episode-1/opening``) or a place (``fishpipe.yaml:42``). Raises UsageError."""
+    """The segment of an address (``episode-1/opening``, ``episode-1/7``) or a place (``fishpipe.yaml:42``).
+
+    Raises UsageError.
+    """
     segments = {s.address: s for script in manifest.scripts.values() for s in script.segments}
-    if target in segments:
-        return segments[target]
+    script, _, label = target.partition("/")
+    for address in (target, f"{script}/{label:0>4}"):
+        if address in segments:
+            return segments[address]
     place = _PLACE.fullmatch(target)
     if place:
         name, line = PurePath(place[1]).name, int(place[2])
         before = [s for s in segments.values() if PurePath(s.span.file).name == name and s.span.line <= line]
         if before:
             return max(before, key=lambda segment: segment.span.line)
+    if target in manifest.scripts or _output(manifest, target):
+        name = target if target in manifest.scripts else (_output(manifest, target) or ("",))[0]
+        first = next(iter(manifest.scripts[name].segments)).address
+        raise UsageError(f"{target} is no segment; name one of script {name}, such as {first}")
     known = [*manifest.scripts, *segments, *(o.shown for s in manifest.scripts.values() for o in s.outputs)]
     hint = (
         did_you_mean(target, known)

@@ -154,7 +154,7 @@ def _decoded(item: Item, clips: Mapping[Fingerprint, ClipFile]) -> AudioSegment:
                 with suppress(OSError):
                     clip.path.replace(clip.path.with_suffix(".damaged"))
                 raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} was damaged", item.clip)
-            return decode_clip(data, clip.format, clip.sample_rate)
+            return _sound(item, clip, data)
         if item.asset is None:
             raise AudioError("a pause has no sound")
         return decode_file(item.asset)
@@ -162,6 +162,17 @@ def _decoded(item: Item, clips: Mapping[Fingerprint, ClipFile]) -> AudioSegment:
         raise
     except (FishpipeError, OSError) as error:
         raise AudioError(f"{item.address} ({item.span}): {error}") from error
+
+
+def _sound(item: Item, clip: ClipFile, data: bytes) -> AudioSegment:
+    """A clip's sound; one that its name vouches for and that is none is as good as damaged."""
+    try:
+        return decode_clip(data, clip.format, clip.sample_rate)
+    except AudioError as error:
+        with suppress(OSError):
+            clip.path.replace(clip.path.with_suffix(".damaged"))
+        what = f"{item.address} ({item.span}): its clip {clip.path} is no sound: {error}"
+        raise DamagedClip(what, str(item.clip)) from error
 
 
 def _timeline(step: OutputStep, cuts: Iterable[Cut | None]) -> Timeline:

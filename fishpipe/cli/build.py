@@ -10,13 +10,22 @@ import click
 from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import Declined, UsageError
 from fishpipe.locking import would_change
+from fishpipe.permission import ceiling, check_allowed, check_rules
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 from fishpipe.rules import Rules
+from fishpipe.runner.run import RunOptions
 
 if TYPE_CHECKING:
     from fishpipe.events import RunFinished
     from fishpipe.ports import Reporter
     from fishpipe.project import Project, Session
+
+
+RULES = (
+    click.option("--frozen", is_flag=True, envvar="FISHPIPE_FROZEN", help="Refuse any call that would be paid."),
+    click.option("--locked", is_flag=True, envvar="FISHPIPE_LOCKED", help="Refuse to change the lock file."),
+    click.option("--offline", is_flag=True, envvar="FISHPIPE_OFFLINE", help="Refuse any request, paid or free."),
+)
 
 
 @options(
@@ -30,9 +39,7 @@ if TYPE_CHECKING:
         "--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", envvar="FISHPIPE_IN_DOUBT",
         help="Calls that may have been charged: ask, pay again, or leave.",
     ),
-    click.option("--frozen", is_flag=True, envvar="FISHPIPE_FROZEN", help="Refuse any call that would be paid."),
-    click.option("--locked", is_flag=True, envvar="FISHPIPE_LOCKED", help="Refuse to change the lock file."),
-    click.option("--offline", is_flag=True, envvar="FISHPIPE_OFFLINE", help="Refuse any request, paid or free."),
+    *RULES,
     click.option("--replace-locked", is_flag=True, help="Pay again for clips of the lock file that are lost."),
     click.option("--deadline", type=Seconds(), envvar="FISHPIPE_DEADLINE", help="Stop after this long: 90s, 20m, 2h."),
     click.option("--refresh", is_flag=True, help="Look voices by id up again."),
@@ -75,15 +82,23 @@ def build(
         if collect:
             planned = replace(planned, plan=planned.plan.free_part)
         if planned.plan.is_empty:
-            project.write_lock(planned)
+            check_rules(project, planned, rules)
+            project.settle(planned)
             return _nothing(arguments, planned)
-        project.check_allowed(planned, rules)
+        check_allowed(project, planned, rules)
         if not yes and is_terminal():
             confirm(project, planned.plan)
-        done = run(
-            project, planned, arguments, decided,
-            keep_going=keep_going, collect=collect, deadline=deadline, offline=offline,
+        how = RunOptions(
+            keep_going=keep_going, collect_only=collect, deadline=deadline, offline=offline,
+            retry_doubt=decided.in_doubt != "skip", ceiling=ceiling(project, planned),
+            free=project.provider == "sandbox",
         )  # fmt: skip
+        done = run(project, planned, arguments, how)
+        if done.damaged and not done.failed and not collect:
+            # What was put aside is missing now: the plan sees to it, and the rules hold for that, too.
+            with project.session(arguments.targets, decided, writing=True) as mended:
+                check_allowed(project, mended, rules)
+                done = run(project, mended, arguments, replace(how, ceiling=ceiling(project, mended)))
     return done.exit_code
 
 
@@ -99,8 +114,9 @@ def _refreshed(project: Project, session: Session) -> bool:
 def _is_done(project: Project, session: Session, rules: Rules, *, collect: bool) -> bool:
     """Whether nothing is to do, not even in the lock; what the rules forbid is told before anything is written."""
     found = replace(session, plan=session.plan.free_part) if collect else session
-    project.check_rules(found, rules)
-    return session.plan.is_empty and not would_change(session.graph, session.snapshot)
+    check_rules(project, found, rules)
+    settled = not (would_change(session.graph, session.snapshot) or session.unshared)
+    return session.plan.is_empty and settled
 
 
 def _nothing(arguments: Arguments, session: Session) -> int:
@@ -139,27 +155,14 @@ def confirm(project: Project, plan: Plan) -> None:
         raise Declined("declined. Nothing was paid. To be asked less: budget: {confirm: …}; never: --yes")
 
 
-def run(
-    project: Project, session: Session, arguments: Arguments, chosen: PlanOptions, *, keep_going: bool = False,
-    collect: bool = False, deadline: float | None = None, offline: bool = False,
-) -> RunFinished:  # fmt: skip
+def run(project: Project, session: Session, arguments: Arguments, how: RunOptions) -> RunFinished:
     """Carry a session's plan out, and say how it went."""
     from fishpipe.report.events import summary_text
-    from fishpipe.runner.run import RunOptions
 
-    how = RunOptions(
-        keep_going=keep_going,
-        collect_only=collect,
-        retry_doubt=chosen.in_doubt != "skip",
-        ceiling=project.ceiling(session),
-        deadline=deadline,
-        free=project.provider == "sandbox",
-        offline=offline,
-    )
     done = project.run(session, _reporter(arguments), how)
     if session.store.unshared:
         err(f"{session.store.unshared}. The clips are kept in .fishpipe; copy them later: fishpipe store push")
-    if not arguments.json and not arguments.quiet:
+    if not arguments.json and not arguments.quiet and not done.damaged:
         out(summary_text(done, again("build", arguments.manifest)))
         if done.exit_code == 0 and done.outputs:
             err(_next_step(project, session))

@@ -88,7 +88,7 @@ def common(verb: Callable[..., int]) -> click.Command:
 
     call.__doc__ = verb.__doc__
     options = [
-        click.argument("names", nargs=-1, metavar="[MANIFEST] [TARGET]..."),
+        click.argument("names", nargs=-1, metavar=getattr(verb, "metavar", "[MANIFEST] [TARGET]...")),
         click.option("--var", multiple=True, metavar="NAME=VALUE", help="Set a variable of the manifest."),
         click.option(
             "--provider", type=click.Choice(["acedata", "sandbox"]), envvar="FISHPIPE_PROVIDER",
@@ -156,6 +156,8 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
     if warn and not arguments.quiet:
         for warning in project.manifest.warnings:
             err(f"{warning.span}: warning: {warning.message}{warning.hint and '; ' + warning.hint}")
+    if warn and project.shared is not None and project.shared.is_away:
+        err(f"warning: the store {project.shared.folder} is not there: what it has may be paid for again; mount it")
     return project
 
 

@@ -33,7 +33,8 @@ def diff(arguments: Arguments, style: str) -> int:
     project = open_project(with_manifest(replace(arguments, targets=own)), warn=False)
     with project.session() as session:
         found = comparison(project, session, rev)
-    data = diff_data(rev, found.world.commit, found.changes, (found.before, found.after), found.plan)
+    world, states = found.world, (found.before, found.after)
+    data = diff_data(rev, world.commit, world.moved_from, found.changes, states, found.plan)
     if arguments.json or style == "json":
         out(json.dumps(data, ensure_ascii=False, indent=2))
     else:
@@ -42,4 +43,5 @@ def diff(arguments: Arguments, style: str) -> int:
 
 
 diff.is_plain = True  # type: ignore[attr-defined]
+diff.metavar = "[MANIFEST] [REV]"  # type: ignore[attr-defined]
 command = common(diff)

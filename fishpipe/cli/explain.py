@@ -25,8 +25,7 @@ def explain(arguments: Arguments) -> int:
     answers = []
     with project.session([segment.address for segment in segments]) as session:
         for segment in segments:
-            steps = session.graph.clips.values()
-            step = next((s for s in steps if any(use.address == segment.address for use in s.uses)), None)
+            step = session.graph.spoken.get(segment.address)
             if step is None:
                 raise UsageError(f"{segment.address} ({segment.span}) is not a spoken text; it costs nothing")
             receipts = session.store.receipts(step.fingerprint)

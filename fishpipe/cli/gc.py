@@ -12,6 +12,7 @@ import click
 from fishpipe.cli.common import Arguments, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import UsageError
 from fishpipe.housekeeping import garbage, remove
+from fishpipe.locking import reachable
 from fishpipe.report.prose import count, megabytes, short
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ def gc(arguments: Arguments, *, keep_history: int, dry_run: bool | None, store: 
     if arguments.targets:
         raise UsageError("gc takes no targets: it looks at all scripts")
     project = open_project(arguments)
-    only_show = is_terminal() if dry_run is None else dry_run
+    # Others may use the clips of a shared folder: there, only a plain word deletes.
+    shared = store and project.shared is not None and not project.shared.own
+    only_show = (is_terminal() or shared) if dry_run is None else dry_run
     with project.hold(), project.session(list(project.manifest.scripts)) as session:
         found = garbage(project, session, keep_history, store=store)
+        dead = len(session.snapshot.lock.clips) - len(reachable(session.graph, session.snapshot.lock).clips)
         if not only_show:
             remove(found)
     total = sum(each.size for each in found)
@@ -47,7 +51,10 @@ def gc(arguments: Arguments, *, keep_history: int, dry_run: bool | None, store: 
     for each in found if not arguments.quiet else ():
         err(f"{_path(each)}  {megabytes(each.size)}  last used {_day(each)[:10]}  {short(each.what, 80)}")
     what = f"{count(len(found), 'file')}, {megabytes(total)}"
-    out("nothing to delete" if not found else f"{what}: {'fishpipe gc --delete' if only_show else 'deleted'}")
+    again = f"fishpipe gc --delete{' --store' if store else ''}"
+    out("nothing to delete" if not found else f"{what}: {again if only_show else 'deleted'}")
+    if dead and not arguments.quiet:
+        err(f"the lock file keeps {count(dead, 'clip')} that no line uses now: fishpipe lock --prune")
     return 0
 
 
@@ -63,4 +70,5 @@ def _day(each: Garbage) -> str:
     return datetime.datetime.fromtimestamp(each.used, datetime.UTC).isoformat(timespec="seconds")
 
 
+gc.metavar = "[MANIFEST]"  # type: ignore[attr-defined]
 command = common(gc)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import click
 
 from fishpipe.cli.common import err, is_terminal, out
 from fishpipe.errors import UsageError
+from fishpipe.store.lockfile import add_line
 
 _STORE: Final = (
     "# The clips are committed with the project: what was paid for once is never paid for again.\nstore: clips\n"
@@ -49,23 +51,26 @@ def command(folder: Path, clips: str | None) -> int:
     if clips != "local":
         manifest = texts["fishpipe.yaml"]
         texts["fishpipe.yaml"] = manifest.replace("\ndefaults:", f"\n{_STORE}\ndefaults:", 1)
-    attributes = [
-        "fishpipe.lock merge=union",
-        *(["clips/** filter=lfs diff=lfs merge=lfs -text"] if clips == "lfs" else []),
-    ]
-    texts[".gitattributes"] = "".join(f"{line}\n" for line in attributes)
-    there = [name for name in texts if (folder / name).exists() and name not in (".gitignore", ".gitattributes")]
+    lines = {".gitignore": texts.pop(".gitignore").splitlines(), ".gitattributes": ["fishpipe.lock merge=union"]}
+    if clips == "lfs":
+        lines[".gitattributes"].append("clips/** filter=lfs diff=lfs merge=lfs -text")
+    there = [name for name in texts if (folder / name).exists()]
     if there:
         raise UsageError(f"{folder / there[0]} exists already; nothing was written")
     for name, text in texts.items():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.write_text(text, encoding="utf-8")
-                out(str(path))
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from error
+        out(str(path))
+    for name, added in lines.items():
+        written = [line for line in added if add_line(folder / name, line)]
+        if written:
+            out(str(folder / name))
+    if clips == "lfs" and shutil.which("git-lfs") is None:
+        err("git-lfs is not installed here: without it, git commits the clips plainly (https://git-lfs.com)")
     where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     err(f"next: {where}fishpipe build")
     return 0

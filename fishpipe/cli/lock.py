@@ -14,7 +14,9 @@ from fishpipe.errors import UsageError
 from fishpipe.lock import Lock, mended, merged
 from fishpipe.locking import pins_of, reachable, voice_entries, would_change
 from fishpipe.lockkeeper import clip_entries, save
+from fishpipe.manifest.model import Speech
 from fishpipe.report.prose import count
+from fishpipe.store.clips import Clip
 from fishpipe.store.lockfile import read_lock, write_lock
 
 if TYPE_CHECKING:
@@ -36,13 +38,17 @@ def lock(arguments: Arguments, *, check: bool, from_ledger: bool, prune: bool, m
       fishpipe lock --check         is it complete, and is each clip here and whole?
       fishpipe lock --prune         after lines were removed for good
       fishpipe lock --merge         after git left a conflict in it
-      git config merge.fishpipe.driver 'fishpipe lock --merge %O %A %B'
+
+    As a merge driver, in the place of git's own union (.gitattributes: fishpipe.lock merge=fishpipe):
+    git config merge.fishpipe.driver 'fishpipe lock --merge %O %A %B'
     """
     if sum((check, from_ledger, prune, merge)) > 1:
         raise UsageError("choose one of --check, --from-ledger, --prune and --merge")
     if merge:
         return _merge(arguments)
     arguments = with_manifest(arguments)
+    if arguments.targets:
+        raise UsageError(f"lock takes a manifest alone, no {arguments.targets[0]}")
     project = open_project(arguments)
     if check:
         return _check(project, arguments)
@@ -98,6 +104,8 @@ def _check(project: Project, arguments: Arguments) -> int:
                 problems.append(f"{place}: not in {lock.name} ({here})")
             elif not (path := store.clip(key, digest, step.format)).exists():
                 problems.append(f"{place}: its clip is not here (fishpipe store pull)")
+            elif Clip(key, digest, step.format, path, path.stat().st_size).is_pointer:
+                problems.append(f"{place}: its clip is left with git-lfs: git lfs pull")
             elif store.digest(path) != digest:
                 problems.append(f"{place}: its clip is damaged: {os.path.relpath(path)}")
         rows = ((step, session.snapshot.calls.get(key)) for key, step in graph.voices.items() if key not in lock.voices)
@@ -111,9 +119,11 @@ def _from_ledger(project: Project, arguments: Arguments) -> int:
     with project.hold(), project.session(writing=True) as session:
         store, before = session.store, session.snapshot.lock
         rows = store.calls(before)
+        segments = [segment for script in project.manifest.scripts.values() for segment in script.segments]
+        fixed = {s.address for s in segments if isinstance(s.body, Speech) and s.body.take is not None}
         ours = [key for key, row in rows.items() if row.record.get("realm") == project.realm]
-        entries: list[Entry] = [*clip_entries(ours, before, store), *voice_entries(session.graph, rows)]
-        pins = [e for e in pins_of(session.snapshot.lines, rows) if (e.kind, e.key) not in before.entries]
+        entries: list[Entry] = [*clip_entries(ours, before, store, absent=True), *voice_entries(session.graph, rows)]
+        pins = [e for e in pins_of(session.snapshot.lines, rows, fixed) if (e.kind, e.key) not in before.entries]
         after = save(project.lock_path, before, [*entries, *pins])
     added = len(after.entries) - len(before.entries)
     _say(arguments, _data(after) | {"added": added}, f"{after.name}: {added} added, {len(after.entries)} in all")
@@ -151,4 +161,5 @@ def _say(arguments: Arguments, data: dict[str, Any], words: str) -> None:
 
 
 lock.is_plain = True  # type: ignore[attr-defined]
+lock.metavar = "[MANIFEST]"  # type: ignore[attr-defined]
 command = common(lock)

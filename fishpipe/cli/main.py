@@ -48,8 +48,8 @@ _HELP: Final = """fishpipe: make for voices.
 \b
 Exit codes: 0 done; 1 a call or an output failed; 2 usage; 3 the manifest has problems;
 4 token, balance or service configuration; 5 refused (budget, frozen, locked, offline, a
-locked clip that is lost, declined); 6 another run holds the project; 9 plan --exit-code found work; 70 internal error; 130 interrupted;
-143 terminated.
+locked clip that is lost, declined); 6 another run holds the project; 9 plan --exit-code
+found work; 70 internal error; 130 interrupted; 143 terminated.
 """
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from fishpipe.cli.common import Arguments, common, err, open_project, options, out
+from fishpipe.permission import refusal as refusal_of
 from fishpipe.plan import PlanOptions
 
 if TYPE_CHECKING:
+    from fishpipe.project import Project, Session
     from fishpipe.rules import Rules
 
 
@@ -48,11 +50,9 @@ def show_plan(
     project = open_project(arguments, budget=budget)
     with project.session(arguments.targets, how) as session:
         if since is not None:
-            from fishpipe.review import since as as_of
-
-            session = as_of(project, session, since)  # noqa: PLW2901
+            return _since(arguments, project, session, since, exit_code=exit_code)
         found = session.plan.free_part if collect else session.plan
-        refusal = project.refusal(replace(session, plan=found), rules)
+        refusal = refusal_of(project, replace(session, plan=found), rules)
     if refusal:
         err(f"a build would be refused: {refusal}")
     if arguments.json:
@@ -62,6 +62,24 @@ def show_plan(
     if refusal and rules is not None and (rules.frozen or rules.locked or rules.offline):
         return 5
     return 9 if exit_code and not found.is_empty else 0
+
+
+def _since(arguments: Arguments, project: Project, session: Session, rev: str, *, exit_code: bool) -> int:
+    from fishpipe.report.plans import plan_data, plan_text
+    from fishpipe.report.prose import cost_words, count
+    from fishpipe.review import since
+
+    whole, left = since(project, session, rev)
+    paid = len(whole.paid) - len(left.paid)
+    if arguments.json:
+        data = plan_data(whole) | {"paid_already": paid, "to_pay": plan_data(left)}
+        out(json.dumps(data, ensure_ascii=False, indent=2))
+    else:
+        out(plan_text(whole, whole=arguments.verbose, free=project.provider == "sandbox"))
+        if paid:
+            rest = cost_words(len(left.paid), left.cost) if left.paid else "nothing"
+            out(f"paid for already: {count(paid, 'call')}; to pay: {rest}")
+    return 9 if exit_code and left.paid else 0
 
 
 command = common(plan)

@@ -14,7 +14,7 @@ import click
 
 from fishpipe.cli.common import Arguments, common, err, open_project, options
 from fishpipe.errors import UsageError
-from fishpipe.studio import file_of, spoken
+from fishpipe.studio import clip_of, measured, spoken
 from fishpipe.takes import takes_of
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def play(arguments: Arguments, *, take: int | None) -> int:
         raise UsageError("play needs one target: an output, a script or a segment")
     project = open_project(arguments)
     path, step = _file(project, arguments.targets[0], take)
-    with tempfile.TemporaryDirectory() as folder:
-        if step is not None and step.format == "pcm":
-            path = _as_wav(path, step, Path(folder))
-        return _play(path)
+    if step is not None and step.format == "pcm":
+        # It stays: some players return before they have read it.
+        path = _as_wav(path, step, Path(tempfile.mkdtemp(prefix="fishpipe-")))
+    return _play(path)
 
 
 def _file(project: Project, target: str, take: int | None) -> tuple[Path, ClipStep | None]:
@@ -64,7 +64,9 @@ def _file(project: Project, target: str, take: int | None) -> tuple[Path, ClipSt
         line = spoken(project, session, [target])[0]
         found = {each.number: each for each in takes_of(line.step, session.snapshot)}
         number = take or line.step.take
-        path = file_of(session, found[number].step) if number in found else None
+        path = clip_of(session, found[number].step) if number in found else None
+        if path is not None and measured(session, found[number]) is None:
+            raise UsageError(f"{path} is damaged; have it again: fishpipe build -B")
         if path is None:
             known = ", ".join(str(each.number) for each in found.values() if each.digest) or "none"
             raise UsageError(f"take {number} of {line.address} is not here; here: {known}")
@@ -89,10 +91,14 @@ def _play(path: Path) -> int:
         return 1
     err(os.path.relpath(path))
     try:
-        return subprocess.run([*shlex.split(choices[0]), str(path)], check=False).returncode and 1  # noqa: S603
-    except OSError as error:
-        err(f"{choices[0]}: {error.strerror}; set {PLAYER} to another player")
-        return 1
+        command = [*shlex.split(choices[0]), str(path)]
+        code = subprocess.run(command, check=False).returncode  # noqa: S603
+        why = f"it ended with {code}" if code else ""
+    except (OSError, ValueError) as error:
+        why = str(error)
+    if why:
+        err(f"{choices[0]}: {why}; set {PLAYER} to another player")
+    return 1 if why else 0
 
 
 command = common(play)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
-from fishpipe.cli.build import confirm, run
+from fishpipe.cli.build import RULES, confirm, run
 from fishpipe.cli.common import Arguments, Usd, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import UsageError
+from fishpipe.permission import ceiling, check_allowed
 from fishpipe.plan import InDoubt, PlanOptions
 from fishpipe.report.plans import plan_text
-from fishpipe.studio import Line, pin, retaking, spoken
+from fishpipe.rules import Rules
+from fishpipe.runner.run import RunOptions
+from fishpipe.studio import Line, retaking, spoken
 from fishpipe.takes import sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.project import Project, Session
 
 
 @options(
@@ -30,12 +34,13 @@ if TYPE_CHECKING:
     click.option("-j", "--jobs", type=click.IntRange(1, 100), envvar="FISHPIPE_JOBS", help="Calls in flight at once."),
     click.option("--budget", type=Usd(min=0), envvar="FISHPIPE_BUDGET", help="USD this may spend."),
     click.option("--in-doubt", type=click.Choice(["ask", "retry", "skip"]), default="ask", help="As build does."),
+    *RULES,
     click.option("-y", "--yes", is_flag=True, help="Do not ask."),
     click.option("--wait", is_flag=True, help="Wait for another run of this project."),
 )
 def retake(
     arguments: Arguments, number: int, where: tuple[str, ...], dry_run: bool, jobs: int | None,
-    budget: float | None, in_doubt: InDoubt, yes: bool, wait: bool,
+    budget: float | None, in_doubt: InDoubt, frozen: bool, locked: bool, offline: bool, yes: bool, wait: bool,
 ) -> int:  # fmt: skip
     r"""Pay for other renderings of the same words. One becomes the current take; of several, choose one.
 
@@ -56,46 +61,46 @@ def retake(
     with project.hold(wait=wait), project.session(options=how, writing=True) as session:
         lines = spoken(project, session, arguments.targets, where)
         planned = retaking(project, session, lines, number, how)
-        project.check_allowed(planned)
+        check_allowed(project, planned, Rules(frozen=frozen, locked=locked, offline=offline))
         if not yes and is_terminal():
             confirm(project, planned.plan)
-        done = run(project, planned, arguments, how)
-        made = {key for key in planned.graph.clips if (row := session.store.row(key)) and row.state == "stored"}
-        for words in _tell(project, session, lines, [s for s in planned.graph.clips.values() if s.fingerprint in made]):
-            err(words)
+        free = project.provider == "sandbox"
+        asked = RunOptions(retry_doubt=in_doubt != "skip", ceiling=ceiling(project, planned), free=free)
+        done = run(project, planned, arguments, asked)
+        rows = [(step, session.store.row(key)) for key, step in planned.graph.clips.items()]
+        made = [step for step, row in rows if row is not None and row.state == "stored"]
+    _tell(arguments, lines, made, planned.choosing)
     return done.exit_code
 
 
-def _tell(project: Project, session: Session, lines: Sequence[Line], made: Sequence[ClipStep]) -> list[str]:
-    """What became of each line's words; where there is one new take, it is used from now on."""
-    words: dict[str, list[int]] = {}
-    for step in made:
-        words.setdefault(step.words, []).append(step.take)
-    told, choices, seen = [], [], set[str]()
+def _tell(
+    arguments: Arguments, lines: Sequence[Line], made: Sequence[ClipStep], chosen: Collection[Fingerprint]
+) -> None:
+    """What became of each line's words."""
+    seen: set[Fingerprint] = set()
     for line in lines:
-        numbers, address = words.get(line.step.words, []), line.address
-        if not numbers or line.step.words in seen:
+        step, address = line.step, line.address
+        takes = [] if step.words in seen else [other for other in made if other.words == step.words]
+        seen.add(step.words)
+        if not takes:
             continue
-        seen.add(line.step.words)
-        also = "".join(f"; also used by {other}" for other in sharing(line.step, address))
-        if line.fixed_at is not None:
-            told.append(
-                f"{address}: take {_list(numbers)} is here; to use it, write take: {numbers[0]} at {line.fixed_at}"
-            )
-        elif len(numbers) == 1:
-            choices.append((line, numbers[0]))
-            undo = f"undo: fishpipe takes use {address} {line.step.take}"
-            told.append(f"{address}: take {numbers[0]} is used from now on{also} ({undo})")
+        numbers = ", ".join(str(take.take) for take in takes)
+        made_here = f"take {numbers} is here" if len(takes) == 1 else f"takes {numbers} are here"
+        also = "".join(f"; also used by {other}" for other in sharing(step, address))
+        used = takes[0].fingerprint in chosen
+        if used:
+            words = f"take {numbers} is used from now on{also} (undo: fishpipe takes use {address} {step.take})"
+        elif line.fixed_at is not None:
+            words = f"{made_here}; to use it, write take: {takes[0].take} at {line.fixed_at}"
         else:
-            told.append(f"{address}: takes {_list(numbers)} are here{also}; choose: fishpipe takes use {address} N")
-    if choices:
-        pin(project, session, choices)
-        told.append("next: fishpipe build")
-    return told
-
-
-def _list(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+            words = f"{made_here}{also}; choose: fishpipe takes use {address} N"
+        if arguments.json:
+            found = {"event": "takes_made", "address": address, "takes": [take.take for take in takes], "used": used}
+            out(json.dumps(found))
+        else:
+            err(f"{address}: {words}")
+    if chosen and made and not arguments.quiet:
+        err("next: fishpipe build")
 
 
 command = common(retake)

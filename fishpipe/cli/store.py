@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from fishpipe.cli.common import Arguments, common, err, open_project, options, o
 from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.report.prose import count, megabytes
 from fishpipe.shelving import Moved, Shelves, pull, push, shelves, verify
-from fishpipe.store.lockfile import add_attribute
+from fishpipe.store.lockfile import add_line
 
 if TYPE_CHECKING:
     from fishpipe.project import Project
@@ -48,7 +49,7 @@ def store(arguments: Arguments, *, lfs: bool) -> int:
         with project.session(scripts) as session:
             return _tell_moved(arguments, "pulled", moved, shelves(project, session))
     with project.session(scripts) as session:
-        found = shelves(project, session)
+        found = shelves(project, session, moving=verb != "status")
     if verb == "push":
         return _tell_moved(arguments, "pushed", push(found), None)
     if verb == "verify":
@@ -106,8 +107,10 @@ def _lfs(project: Project) -> int:
         raise UsageError("--lfs is for a store of the project; add to its manifest: store: clips")
     root = project.manifest.root
     line = f"{shared.folder.relative_to(root).as_posix()}/** filter=lfs diff=lfs merge=lfs -text"
-    written = add_attribute(root / ".gitattributes", line)
+    written = add_line(root / ".gitattributes", line)
     out(f".gitattributes {'has' if written is None else 'now says'}: {line}")
+    if shutil.which("git-lfs") is None:
+        err("git-lfs is not installed here: without it, git commits the clips plainly (https://git-lfs.com)")
     if written is not None:
         err("next: git lfs install; git add .gitattributes; clips that are committed already: git lfs migrate import")
     return 0
@@ -125,4 +128,5 @@ def _say(arguments: Arguments, data: dict[str, Any], words: list[str]) -> None:
 
 
 store.is_plain = True  # type: ignore[attr-defined]
+store.metavar = "[status|pull|push|verify] [MANIFEST]"  # type: ignore[attr-defined]
 command = common(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 from fishpipe.cli.common import Arguments, common, err, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError
 from fishpipe.report.prose import clock, count
-from fishpipe.studio import choose, file_of, measured, reel, spoken
+from fishpipe.studio import choose, clip_of, measured, reel, spoken
 from fishpipe.takes import sharing, takes_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def takes(arguments: Arguments, *, to: Path | None) -> int:
 
 
 def _use(arguments: Arguments) -> int:
-    if len(arguments.targets) != 2 or not arguments.targets[1].isdigit():
+    if len(arguments.targets) != 2 or not re.fullmatch(r"[0-9]{1,3}", arguments.targets[1]):
         raise UsageError("takes use needs a segment and a number: fishpipe takes use episode-1/0007 2")
     target, number = arguments.targets[0], int(arguments.targets[1])
     project = open_project(arguments)
@@ -86,10 +87,10 @@ def _describe(session: Session, line: Line) -> dict[str, Any]:
 
     found = []
     for take in takes_of(line.step, session.snapshot):
-        path = file_of(session, take.step)
+        level, path = measured(session, take), clip_of(session, take.step)
         receipts = session.store.receipts(take.step.fingerprint)
         entry = session.snapshot.lock.clip(take.step.fingerprint)
-        found.append(take_data(take, measured(session, take), os.path.relpath(path) if path else None, receipts, entry))
+        found.append(take_data(take, level, os.path.relpath(path) if path else None, receipts, entry))
     place = next(str(use.span) for use in line.step.uses if use.address == line.address)
     return {
         "address": line.address,
@@ -102,4 +103,5 @@ def _describe(session: Session, line: Line) -> dict[str, Any]:
 
 
 takes.is_plain = True  # type: ignore[attr-defined]
+takes.metavar = "[use] [MANIFEST] SEGMENT [NUMBER]"  # type: ignore[attr-defined]
 command = common(takes)

@@ -199,3 +199,9 @@ class Graph:
     existing: Mapping[str, Voice] = field(default_factory=dict)
     created: Mapping[str, Fingerprint] = field(default_factory=dict)
     lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)
+
+    @property
+    def spoken(self) -> dict[str, ClipStep]:
+        """The step of each spoken segment, by address."""
+        pairs = (pair for pairs in self.lines.values() for pair in pairs)
+        return {address: self.clips[key] for address, key in pairs if key in self.clips}

@@ -117,13 +117,16 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
     assets = [(segment.body.path, segment.span) for segment in _segments(manifest) if isinstance(segment.body, Asset)]
     inputs |= {real(path): f"an input ({span})" for path, span in assets}
     seen: dict[Path, Span] = {}
+    folded: dict[str, Path] = {}
     for output in (output for script in manifest.scripts.values() for output in script.files):
         path, shown = real(output.path), _shown(output.shown)
         if path is None or kind_of(output.path) == "impossible":
             yield Problem(output.span, f"output {shown} is not a path that can be")
             continue
-        if path in seen:
-            yield Problem(output.span, f"two outputs on one path: {shown}", f"the first is at {seen[path]}")
+        same = folded.setdefault(str(path).casefold(), path)
+        if same != path or path in seen:
+            what = "" if same == path else " (where case does not count)"
+            yield Problem(output.span, f"two outputs on one path{what}: {shown}", f"the first is at {seen[same]}")
         seen.setdefault(path, output.span)
         if path in inputs:
             yield Problem(output.span, f"output {shown} is {inputs[path]}", "choose another path")
@@ -140,7 +143,10 @@ def _store(manifest: Manifest) -> Iterator[Problem]:
         return
     folder, shown = manifest.root / Path(manifest.store.folder).expanduser(), _shown(manifest.store.folder)
     kind, state = kind_of(folder), manifest.root / ".fishpipe"
-    if kind not in ("folder", "missing"):
+    if "://" in manifest.store.folder:
+        hint = "name a folder, such as store: clips, or where a share is mounted"
+        yield Problem(manifest.store.span, f"store {shown} is an address; expected a folder", hint)
+    elif kind not in ("folder", "missing"):
         yield Problem(manifest.store.span, f"store {shown} is {'a file' if kind == 'file' else 'no folder'}")
     elif is_inside(folder, state) or is_inside(manifest.root, folder):
         hint = "name a folder of its own, such as store: clips"

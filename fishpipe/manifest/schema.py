@@ -24,6 +24,7 @@ from fishpipe.manifest.template import TemplateError, is_template, render
 Scope = Mapping[str, Any]
 
 _EXPECTED: Final = {
+    "clips": "a path with {id} or {number} in its last part, that ends in .mp3 or .wav",
     "bitrate": "64k to 320k, such as 128k",
     "duration": "a length of time with its unit, such as 300ms, 1.5s or 2m",
     "id": "letters, digits, _ and -",
@@ -38,7 +39,7 @@ _EXPECTED: Final = {
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",
 }
-_LABELLED: Final = {"bitrate", "id", "language", "sample_sha256", "callback_listen"}
+_LABELLED: Final = {"bitrate", "clips", "id", "language", "sample_sha256", "callback_listen"}
 _MERGE_HINT: Final = "merge keys (<<) are not part of the manifest; write the fields out"
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 MOST_RENDERED: Final = 64_000_000

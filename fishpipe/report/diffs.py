@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fishpipe.compare import Change, State
+    from fishpipe.graph.steps import ClipStep
     from fishpipe.plan import Plan
 
     Words = Sequence[tuple[str, str]]
@@ -22,7 +23,7 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 
 
 def diff_data(
-    rev: str, commit: str, changes: Sequence[Change], states: tuple[State, State], plan: Plan
+    rev: str, commit: str, moved_from: str, changes: Sequence[Change], states: tuple[State, State], plan: Plan
 ) -> dict[str, Any]:
     """All changes as plain data; `states` are those before and after, `usd` estimates of what a build would pay."""
     costs: dict[str, Any] = {speak.step.fingerprint: speak.cost for speak in plan.clips}
@@ -31,6 +32,7 @@ def diff_data(
     return {
         "rev": rev,
         "commit": commit,
+        "moved_from": moved_from,
         "changes": [_change(change, costs) for change in changes],
         "counts": dict(Counter(change.kind for change in changes)),
         "seconds": {name: {"before": before.seconds.get(name), "after": after.seconds.get(name)} for name in names},
@@ -52,7 +54,8 @@ def diff_text(data: dict[str, Any]) -> str:
         price = f" ({change['price']})" if change["price"] else ""
         lines.append(f"{_SIGNS[change['kind']]} {change['place']}: {change['address']}: {what}{price}")
     lines += [f"{name}: {_span(seconds)}" for name, seconds in data["seconds"].items() if _differs(seconds)]
-    return "\n".join([*lines, f"{_counts(data)} since {data['rev']} ({data['commit'][:10]}); {data['text']}"])
+    moved = f" ({data['moved_from']} then)" if data["moved_from"] else ""
+    return "\n".join([*lines, f"{_counts(data)} since {data['rev']} ({data['commit'][:10]}){moved}; {data['text']}"])
 
 
 def diff_markdown(data: dict[str, Any]) -> str:
@@ -71,7 +74,7 @@ def _change(change: Change, costs: Mapping[str, Any]) -> dict[str, Any]:
     before, after = change.before, change.after
     step = after.step if after else None
     cost = costs.get(step.fingerprint) if step is not None else None
-    heard = bool(set(change.what) & {"words", "voice", "take"}) or change.kind == "added" or change.settings
+    heard = after is not None and (before is None or before.step is None or before.step.fingerprint != _key(step))
     price = money(cost.usd, cost.unpriced) if cost else "paid" if step is not None and heard else ""
     data: dict[str, Any] = {
         "kind": change.kind,
@@ -89,6 +92,10 @@ def _change(change: Change, costs: Mapping[str, Any]) -> dict[str, Any]:
     if before and after and "words" in change.what:
         data["words"] = [{"op": op, "text": text} for op, text in word_diff(before.words, after.words)]
     return data
+
+
+def _key(step: ClipStep | None) -> str:
+    return step.fingerprint if step is not None else ""
 
 
 def _line(line: Any) -> dict[str, Any] | None:  # noqa: ANN401

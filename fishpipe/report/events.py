@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ from fishpipe.events import (
     CallProblem,
     CallRetried,
     CallSubmitted,
-    ClipMended,
+    ClipDamaged,
     ClipStored,
     DoubtRetried,
     Event,
@@ -75,7 +76,7 @@ class LineReporter:
             self._done += 1
             self._total = max(self._total, self._done)
         line = _line(event, self._done, self._total)
-        serious = isinstance(event, CallProblem | ClipMended | DoubtRetried | Stopping)
+        serious = isinstance(event, CallProblem | ClipDamaged | DoubtRetried | Stopping)
         if line and (serious or not self._quiet):
             self._write(line)
 
@@ -102,9 +103,9 @@ def _line(event: Event, done: int, total: int) -> str:
             return f"{address}: in doubt ({why}): it may have been charged; paying again, once ({money(usd)})"
         case CallProblem(address=address, place=place, message=message, hint=hint, charged=charged):
             return f"{place}: {address}: {message}{_CHARGED[charged]}{hint and '. ' + hint}"
-        case Stopping(why=words) | ClipMended(message=words) | CallClaimed(message=words):
+        case Stopping(why=words) | ClipDamaged(message=words) | CallClaimed(message=words):
             return words
-        case OutputWritten(path=path, seconds=seconds, segments=segments):
+        case OutputWritten(path=path, seconds=seconds, segments=segments) if not event.pattern:
             return f"{path}: {clock(seconds)}, {count(segments, 'line')}"
         case _:
             return ""
@@ -162,7 +163,7 @@ class ProgressReporter:
                 | Stopping()
                 | CallRetried()
                 | CallClaimed()
-                | ClipMended()
+                | ClipDamaged()
                 | VoiceReady()
             ):
                 if isinstance(event, VoiceReady):
@@ -174,7 +175,9 @@ class ProgressReporter:
 
 def summary_text(done: RunFinished, again: str = "fishpipe build") -> str:
     """The end of a build, and the next step; `again` is the command that goes on."""
-    lines = [f"{o.path}  {clock(o.seconds)}  {count(o.segments, 'line')}" for o in done.outputs]
+    lines = [f"{o.path}  {clock(o.seconds)}  {count(o.segments, 'line')}" for o in done.outputs if not o.pattern]
+    patterns = Counter(output.pattern for output in done.outputs if output.pattern)
+    lines += [f"{pattern}  {count(number, 'file')}" for pattern, number in patterns.items()]
     usd = f"{money(done.usd, done.unpriced)}{', sandbox: nothing was really paid' if done.free and done.calls else ''}"
     lines.append(f"{count(done.calls, 'call')}, {done.bytes:,} bytes, {usd}. {count(done.stored, 'clip')} stored.")
     if done.exit_code in (130, 143):

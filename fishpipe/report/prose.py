@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 48
 _SAID: Final = {
     "paid for": "paid for already: collect it",
+    "left with git-lfs": "its clip is left with git-lfs: git lfs pull",
     "locked, not here": "it is in the lock file and not here, and no task is known to give it",
 }
 

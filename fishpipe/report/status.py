@@ -103,9 +103,9 @@ def _takes(graph: Graph) -> list[dict[str, Any]]:
     """The segments that use another take than the first."""
     return [
         {"address": use.address, "place": str(use.span), "take": step.take}
-        for step in graph.clips.values()
+        for address, step in graph.spoken.items()
         for use in step.uses
-        if step.take != 1
+        if step.take != 1 and use.address == address
     ]
 
 

@@ -22,7 +22,18 @@ def take_data(
     at = entry.get("at", "")
     if paid:
         at = datetime.datetime.fromtimestamp(paid[-1]["at"], datetime.UTC).isoformat(timespec="seconds")
-    state = "stored" if take.digest else "elsewhere" if take.locked else take.row.state if take.row else "never made"
+    damaged = path is not None and level is None
+    state = (
+        "damaged"
+        if damaged
+        else "stored"
+        if take.digest
+        else "elsewhere"
+        if take.locked
+        else take.row.state
+        if take.row
+        else "never made"
+    )
     return {
         "take": take.number,
         "current": take.current,
@@ -45,7 +56,8 @@ def takes_text(data: dict[str, Any]) -> str:
         seconds = f"{take['seconds']:.1f} s" if take["seconds"] else "-"
         level = f"{take['rms_dbfs']:.1f} dBFS" if take["rms_dbfs"] is not None else "-"
         paid = money(take["usd"]) if take["usd"] is not None else "-"
-        what = take["path"] or {"elsewhere": "not here: fishpipe store pull"}.get(take["state"], take["state"])
+        what = take["path"] and f"{take['path']}{' (damaged)' if take['state'] == 'damaged' else ''}"
+        what = what or {"elsewhere": "not here: fishpipe store pull"}.get(take["state"], take["state"])
         star = "*" if take["current"] else " "
         lines.append(
             f"{star} take {take['take']}  {seconds:>7}  {level:>11}  {paid:>9}  {take['at'] or '-':20}  {what}"

@@ -19,7 +19,6 @@ from fishpipe.errors import (
     TransientError,
 )
 from fishpipe.events import CallClaimed, ClipStored
-from fishpipe.plan import Collect, Reason
 from fishpipe.ports import Answered, Submitted, TaskFailed, VoiceInfo
 from fishpipe.runner.payments import Doubt
 from fishpipe.runner.retry import delay
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.graph.steps import ClipStep
-    from fishpipe.plan import Held, Speak
+    from fishpipe.plan import Collect, Held, Speak
     from fishpipe.ports import Outcome, RunContext
     from fishpipe.runner.payments import Payments
     from fishpipe.runner.results import Results
@@ -104,7 +103,7 @@ class Calls:
             if free:
                 if told:
                     await place.take()
-                return False
+                return await self._inherited(step)
             if not told:
                 self._context.reporter.tell(CallClaimed(address=step.address, message=message))
                 place.give()
@@ -133,6 +132,18 @@ class Calls:
             return False
         answer = _audio(self._payments.resolved(step, held.cost, outcome))
         await self._fetch(step, answer, paid=False, usd=0.0)
+        return True
+
+    async def _inherited(self, step: ClipStep) -> bool:
+        """Fetch what somebody who died had paid for; False where there is no such thing, or it cannot be had."""
+        task = await asyncio.to_thread(self._store.inherited, step)
+        if task is None:
+            return False
+        try:
+            answer = await self._result(step, task, self._clock.now(), None)
+            await self._fetch(step, answer, paid=False, usd=0.0)
+        except ServiceError:
+            return False
         return True
 
     async def _pay(self, action: Speak, voice_ids: Sequence[str], place: Place) -> Answered:
@@ -168,15 +179,9 @@ class Calls:
             if isinstance(error, TransientError) and not isinstance(error, TaskUnknown):
                 raise
             self._store.move(step.fingerprint, "lost", error=str(error), charged="yes")
-            message = f"the lock file has this clip, it is not here, and its task does not give it: {error.message}"
+            why = ", which the service does not know" if isinstance(error, TaskUnknown) else f": {error.message}"
+            message = f"the lock file has this clip, it is not here, and its task does not give it{why}"
             raise LockedMissing(message, error.code, error.status, error.trace_id) from error
-
-    async def recover(self, step: ClipStep) -> bool:
-        """Fetch a clip again that is damaged here: its task, never a payment. Raises ServiceError."""
-        row = self._store.row(step.fingerprint)
-        if row is None or not (row.task_id or row.url):
-            raise LinkExpired("no task is known for it")
-        return await self.collect(Collect(step=step, reason=Reason(code="clip missing"), row=row), step, None)
 
     async def _collect(self, action: Collect, step: ClipStep, place: Place | None) -> bool:
         row = action.row
@@ -250,9 +255,9 @@ class Calls:
     def _keep(self, step: ClipStep, before: bytes) -> float:
         """Check the part and keep it; an implausible length that comes the same again is what the service made."""
         part = self._store.part(step.fingerprint)
+        self._check_locked(step, part)
         try:
             seconds = self._context.inspector.inspect(part, step)
-            self._check_locked(step, part)
         except ImplausibleAudio as error:
             # PCM says nothing of itself: only its length can tell it from noise.
             if before != part.read_bytes() or step.format == "pcm":

@@ -72,8 +72,7 @@ class Run:
         self._calls = Calls(context, payments, self._results, self.spending)
         voices = Voices(context, self._window, payments, self._results, self.spending)
         self._readiness = Readiness(plan, graph, context, voices, self.tally)
-        recover = None if options.offline else self._calls.recover
-        self._stitching = Stitching(graph, context, self.tally, recover, partial=options.collect_only)
+        self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only)
         self._running: set[asyncio.Task[None]] = set()
         self._over = False
         self._resolved: set[str] = set()

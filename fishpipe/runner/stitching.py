@@ -6,32 +6,27 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import DamagedClip, FishpipeError, Interrupted, ServiceError
-from fishpipe.events import ClipMended, OutputStarted, OutputWritten
+from fishpipe.errors import DamagedClip, FishpipeError, Interrupted
+from fishpipe.events import ClipDamaged, OutputStarted, OutputWritten
 from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.ports import ClipFile
 from fishpipe.recipes import output_channels, recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Container
     from pathlib import Path
 
-    from fishpipe.graph.steps import ClipStep, Graph, OutputStep
+    from fishpipe.graph.steps import Graph, OutputStep
     from fishpipe.plan import Stitch
     from fishpipe.ports import RunContext
     from fishpipe.runner.tally import Tally
-
-    Recover = Callable[[ClipStep], Awaitable[object]]
 
 
 class Stitching:
     """Makes outputs whose clips are all here; a `partial` run says nothing of the others."""
 
-    def __init__(
-        self, graph: Graph, context: RunContext, tally: Tally, recover: Recover | None, *, partial: bool
-    ) -> None:
+    def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool) -> None:
         self._graph, self._context, self._tally, self._partial = graph, context, tally, partial
-        self._recover = recover
         self._damaged: set[Path] = set()
 
     async def make(self, stitches: tuple[Stitch, ...]) -> None:
@@ -43,7 +38,7 @@ class Stitching:
                 return
             identity = recipe(stitch.step, snapshot)
             if identity is None:
-                self._say_missing(stitch.step, set(clips))
+                self._say_missing(stitch.step, clips)
             elif not self._tally.code or self._tally.keep_going:
                 channels = output_channels(stitch.step, snapshot)
                 await self._one(stitch.step, channels, clips, identity)
@@ -53,7 +48,7 @@ class Stitching:
         try:
             written = await asyncio.to_thread(self._stitch, step, channels, clips, identity)
         except DamagedClip as error:
-            if await self._mend(step, clips, error):
+            if self._mend(clips, error):
                 await self._one(step, channels, clips, identity)
         except Interrupted:
             return
@@ -63,25 +58,21 @@ class Stitching:
             self._tally.outputs.append(written)
             self._context.reporter.tell(written)
 
-    async def _mend(self, step: OutputStep, clips: dict[Fingerprint, ClipFile], error: DamagedClip) -> bool:
-        """Have the same bytes from elsewhere: another copy, else the task; whether they are here now."""
+    def _mend(self, clips: dict[Fingerprint, ClipFile], error: DamagedClip) -> bool:
+        """Have the same bytes of another copy; where there is none, the next plan sees to it."""
         key = Fingerprint(error.key)
         clip, file = self._graph.clips[key], clips[key]
-        first = file.path not in self._damaged
-        self._damaged.add(file.path)
         path = self._context.store.clip(key, file.digest, clip.format)
-        try:
-            if first and not path.exists() and self._recover is not None:
-                await self._recover(clip)
-                path = self._context.store.clip(key, file.digest, clip.format)
-        except ServiceError as again:
-            error = DamagedClip(f"{error}; it cannot be fetched again: {again}", error.key)
-        if first and path.exists():
+        mended = path.exists() and path not in self._damaged and path != file.path
+        self._damaged |= {path, file.path}
+        what = "another copy stands in" if mended else "it is put aside"
+        self._context.reporter.tell(ClipDamaged(address=clip.address, message=f"{error}; {what}"))
+        if mended:
             clips[key] = replace(file, path=path)
-            self._context.reporter.tell(ClipMended(address=clip.address, message=f"{error}; it is whole again"))
-            return True
-        self._tally.unmade(step, f"{error}, and is put aside. Have it from a store: fishpipe store pull", failed=True)
-        return False
+        else:
+            self._tally.damaged += 1
+            self._tally.code = max(self._tally.code, 1)
+        return mended
 
     def _stitch(
         self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str
@@ -89,9 +80,10 @@ class Stitching:
         row = self._context.assembler.assemble(step, channels, clips, identity)
         self._context.store.stitched(step.output.path, row, {item.clip for item in step.items if item.clip})
         segments = sum(1 for item in step.items if item.clip is not None)
-        return OutputWritten(path=step.output.shown, seconds=row.length / row.rate, segments=segments)
+        seconds, output = row.length / row.rate, step.output
+        return OutputWritten(path=output.shown, seconds=seconds, segments=segments, pattern=output.pattern)
 
-    def _say_missing(self, step: OutputStep, here: set[Fingerprint]) -> None:
+    def _say_missing(self, step: OutputStep, here: Container[Fingerprint]) -> None:
         """An output whose clips are not all there: said, unless it is clear why."""
         if not (self._tally.code or self._partial):
             missing = len({item.clip for item in step.items if item.clip and item.clip not in here})

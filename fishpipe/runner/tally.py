@@ -39,6 +39,7 @@ class Tally:
     failed: int = 0
     in_doubt: int = 0
     stored: int = 0
+    damaged: int = 0
     code: int = 0
     interrupted: int = 0
     crash: Exception | None = None
@@ -127,4 +128,5 @@ class Tally:
             outputs=tuple(self.outputs),
             free=free,
             collectable=collectable,
+            damaged=self.damaged,
         )

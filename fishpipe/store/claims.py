@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import threading
@@ -28,11 +29,15 @@ LEASE: Final = 90.0
 
 
 class Claims:
-    """The claims of one run; `lease` in seconds. May be used from several threads."""
+    """The claims of one run; `lease` in seconds. May be used from several threads.
+
+    `inherited` are the tasks that dead holders had paid for.
+    """
 
     def __init__(self, folder: Path, lease: float = LEASE) -> None:
         self._folder, self._lease = folder, lease
         self._held: dict[Fingerprint, tuple[Path, str]] = {}
+        self.inherited: dict[Fingerprint, str] = {}
         self._lock = threading.Lock()
 
     def take(self, key: Fingerprint) -> bool:
@@ -60,11 +65,23 @@ class Claims:
             return False
         self._held[key] = (path, sign)
         for dead in others:
+            task = _read(dead).get("task")
+            if isinstance(task, str):
+                self.inherited[key] = task
             dead.unlink(missing_ok=True)
         return True
 
     def _of(self, key: Fingerprint) -> list[Path]:
-        return [path for path in self._folder.glob(f"{key}.*") if path.suffix[1:].isdigit()]
+        return [path for path in self._folder.glob(f"{key}.*") if re.fullmatch(r"\.[0-9]{1,9}", path.suffix)]
+
+    def note(self, key: Fingerprint, task: str) -> None:
+        """The call is paid for: whoever takes the claim over may have its result. Raises OSError."""
+        with self._lock:
+            if key in self._held:
+                path, sign = self._held[key]
+                part = path.with_name(f".{path.name}.{sign}")
+                part.write_text(json.dumps({**_read(path), "task": task}), "utf-8")
+                part.replace(path)
 
     def renew(self) -> None:
         """Say that the holder lives, for all that is held."""
@@ -78,12 +95,13 @@ class Claims:
         with self._lock:
             path, sign = self._held.pop(key, (None, ""))
             if path is not None and _read(path).get("sign") == sign:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
 
     def _is_dead(self, path: Path) -> bool:
         holder = _read(path)
-        if holder.get("machine") == _machine() and isinstance(holder.get("pid"), int):
-            return not _runs(holder["pid"])
+        if holder.get("machine") == _machine() and not _runs(holder.get("pid")):
+            return True
         try:
             return self._now() - path.stat().st_mtime > self._lease
         except FileNotFoundError:
@@ -117,7 +135,7 @@ def _create(path: Path) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -131,7 +149,9 @@ def _machine() -> str:
     return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
-def _runs(pid: int) -> bool:
+def _runs(pid: object) -> bool:
+    if not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid < 1 << 31:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

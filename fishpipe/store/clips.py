@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -56,9 +57,10 @@ def scan(folder: Path) -> Iterator[Clip]:
             continue
         for entry in sorted(os.scandir(shelf.path), key=lambda entry: entry.name):
             match = _NAME.fullmatch(entry.name)
-            if match:
+            if match and entry.is_file():
                 path = folder / shelf.name / entry.name
-                yield Clip(Fingerprint(match[1]), Digest(match[2]), match[3], path, entry.stat().st_size)
+                with suppress(FileNotFoundError):
+                    yield Clip(Fingerprint(match[1]), Digest(match[2]), match[3], path, entry.stat().st_size)
 
 
 def copy_clip(clip: Clip, folder: Path) -> Path:

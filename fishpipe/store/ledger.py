@@ -311,6 +311,10 @@ class Ledger:
         found = self._db.execute("SELECT sound FROM sounds WHERE key = ?", (key,)).fetchone()
         return found[0] if found else None
 
+    def sounds(self) -> dict[str, str]:
+        """All cached measurements."""
+        return dict(self._db.execute("SELECT key, sound FROM sounds"))
+
     def remember_sounds(self, sounds: Mapping[str, str]) -> None:
         """Cache measurements."""
         with self._transaction() as db:

@@ -42,11 +42,11 @@ def let_git_merge(path: Path) -> Path | None:
         return None
     if _git(path, "check-ignore", "--quiet", "--", path.name) is not None:
         return None
-    return add_attribute(path.with_name(".gitattributes"), f"{path.name} merge=union")
+    return add_line(path.with_name(".gitattributes"), f"{path.name} merge=union")
 
 
-def add_attribute(file: Path, line: str) -> Path | None:
-    """Add a line to a ``.gitattributes``; None where it is in it already. Raises StoreError."""
+def add_line(file: Path, line: str) -> Path | None:
+    """Add a line to a file such as ``.gitattributes``; None where it is in it already. Raises StoreError."""
     try:
         before = file.read_text("utf-8") if file.exists() else ""
         if line in before.splitlines():

@@ -7,8 +7,10 @@ rename, fsync of the folder, row. Whatever step a kill falls on, the next build 
 from __future__ import annotations
 
 import datetime
+import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fishpipe.errors import StoreError
@@ -107,6 +109,7 @@ class ProjectStore:
             clips=clips,
             others=others,
             lock=lock,
+            pointers=frozenset(clip.key for clip in self.shared.pointers()) if self.shared is not None else frozenset(),
             lines=ledger.lines(graph.manifest) if ledger else {},
             outputs={key: row for key, (row, _, _) in made.items()},
             files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
@@ -165,6 +168,12 @@ class ProjectStore:
         row = locked_row(step, lock) if known_there else _by_name(step, digest)
         self.ledger.adopt(row, self.clip(step.fingerprint, digest, step.format).stat().st_size)
 
+    def lacks(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
+        """Whether the shared folder lacks one of our clips, and is there to take it."""
+        if self.shared is None or self.shared.is_away or self.shared.find(key, digest, suffix) is not None:
+            return False
+        return clip_path(self.layout.clips, key, digest, suffix).exists()
+
     def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Copy one of our clips into the shared folder; whether one was copied. Failing costs nothing, and is told."""
         path = clip_path(self.layout.clips, key, digest, suffix)
@@ -210,6 +219,9 @@ class ProjectStore:
     def move(self, key: Fingerprint, state: State, *, receipt: Receipt | None = None, **changes: Any) -> None:  # noqa: ANN401
         """The call is in another state."""
         self.ledger.move(key, state, receipt=receipt, **changes)
+        if self.shared is not None and state == "submitted" and changes.get("task_id"):
+            with suppress(OSError):
+                self.shared.claims.note(key, changes["task_id"])
 
     def receipt(self, receipt: Receipt) -> None:
         """Add to the record of money."""
@@ -225,13 +237,20 @@ class ProjectStore:
 
     def claim(self, key: Fingerprint) -> bool:
         """Whether this run may pay for a call; a folder that takes no claims forbids nothing."""
-        if self.shared is None or not (self.shared.own or self.shared.is_there):
+        if self.shared is None or self.shared.is_away:
             return True
         try:
             return self.shared.claims.take(key)
         except StoreError as error:
             self.unshared = str(error)
             return True
+
+    def inherited(self, step: ClipStep) -> str | None:
+        """The task of a call that its claim's dead holder had paid for; the call is known as submitted from now on."""
+        task = self.shared.claims.inherited.pop(step.fingerprint, None) if self.shared is not None else None
+        if task is not None:
+            self.ledger.adopt(replace(_by_name(step, None), state="submitted", task_id=task))
+        return task
 
     def renew_claims(self) -> None:
         """Say that this run lives."""
@@ -288,6 +307,16 @@ class ProjectStore:
         """A remembered measurement of a sound."""
         return self.ledger.sound(key)
 
+    def cuts(self) -> dict[str, float]:
+        """How long clips are in outputs, trimmed as by default, by digest; in seconds."""
+        found = {}
+        for key, sound in (self._ledger.sounds() if self._ledger else {}).items():
+            digest, _, how = key.partition(" ")
+            if how == "None None auto":
+                cut = json.loads(sound)
+                found[digest] = (cut["end"] - cut["start"]) / cut["rate"]
+        return found
+
     def remember(self, values: Mapping[str, str]) -> None:
         """Keep measurements of sounds."""
         self.ledger.remember_sounds(values)
@@ -303,7 +332,7 @@ class ProjectStore:
         return os.path.relpath(path, self.layout.state)
 
 
-def _by_name(step: ClipStep, digest: Digest) -> CallRow:
+def _by_name(step: ClipStep, digest: Digest | None) -> CallRow:
     """A clip that is known by its file's name alone."""
     return CallRow(
         fingerprint=step.fingerprint, kind="clip", state="stored", record=step.record, digest=digest,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.store.claims import Claims
 from fishpipe.store.clips import Clip, clip_path, copy_clip, scan
-from fishpipe.store.durable import digest_of
+from fishpipe.store.durable import digest_of, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,11 @@ class SharedClips:
     def is_there(self) -> bool:
         """Whether clips can be read from it."""
         return self.folder.is_dir()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is somebody else's, and not there now."""
+        return not (self.own or self.is_there)
 
     def clips(self) -> Iterator[Clip]:
         """The clips in it; git-lfs's pointers are none. Raises StoreError where it cannot be read."""
@@ -45,11 +51,12 @@ class SharedClips:
 
     def any_of(self, key: Fingerprint, suffix: str) -> Clip | None:
         """A clip of a call, whatever its digest: somebody else's, that came while we looked away."""
-        for path in sorted((self.folder / key[:2]).glob(f"{key}.*.{suffix}")):
-            digest = path.name.split(".")[1]
-            clip = Clip(key, Digest(digest), suffix, path, path.stat().st_size)
-            if clip.size and not clip.is_pointer and digest_of(path) == digest:
-                return clip
+        with suppress(OSError):
+            for path in sorted((self.folder / key[:2]).glob(f"{key}.*.{suffix}")):
+                digest = path.name.split(".")[1]
+                clip = Clip(key, Digest(digest), suffix, path, path.stat().st_size)
+                if clip.size and not clip.is_pointer and digest_of(path) == digest:
+                    return clip
         return None
 
     def put(self, clip: Clip) -> bool:
@@ -60,6 +67,9 @@ class SharedClips:
                 return False
             if not self.own and not self.folder.is_dir():
                 raise StoreError(f"the store {self.folder} is not there; mount it, or make the folder")
+            if self.own and not self.folder.exists():
+                self.folder.mkdir(parents=True)
+                write_whole(self.folder / ".gitignore", b"claims/\n*.damaged\n*.part\n")
             copy_clip(clip, self.folder)
         except OSError as error:
             raise StoreError(f"the store {self.folder} cannot be written: {error.strerror}") from error

@@ -131,6 +131,14 @@ def test_plan_since_is_the_cost_of_a_branch(
     assert 'fishpipe.yaml:15: one/0005: ~$0.0002: text changed: "Good night." → "Sleep well."' in shown
     assert "1 call, 11 bytes" in shown
     assert cli("plan", "--since", "HEAD~1", "--exit-code").code == 9
+    monkeypatch.chdir(tmp_path)
+    assert cli("build").code == 0
+    git("commit", "-qam", "Built")
+    told = cli("plan", "--since", "HEAD~2", "--exit-code")
+    assert told.code == 0
+    assert told.out.endswith("paid for already: 1 call; to pay: nothing\n")
+    assert "one/0005: ~$0.0002: text changed" in told.out, "what the branch cost, whatever is built here"
+    monkeypatch.chdir(tmp_path / "clone")
     assert cli("plan", "--since", "HEAD", "--exit-code").code == 0
     assert not Path(".fishpipe").exists()
 
@@ -166,6 +174,14 @@ def line(words: str, number: int) -> Line:
         address=f"one/{number:04d}", span=Span("f"), kind="text", words=words, voice="", settings={}, take=1,
         named=False, step=None,
     )  # fmt: skip
+
+
+def test_a_rewrite_is_compared_in_time() -> None:
+    """Two thousand lines that all became others: a search among all pairs would take minutes."""
+    old = [line(f"Old words of line {n}.", n) for n in range(2000)]
+    new = [line(f"New words of line {n}.", n) for n in range(2001)]
+    found = compare(State(scripts={"one": tuple(old)}), State(scripts={"one": tuple(new)}))
+    assert [change.kind for change in found] == [*["changed"] * 2000, "added"]
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=8), st.lists(st.sampled_from("abcdef"), max_size=8))

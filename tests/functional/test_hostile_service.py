@@ -252,7 +252,7 @@ def test_a_clip_damaged_on_disk_is_named_and_collected_again(cli: Cli, write: Wr
     paid = hostile.count("POST /fish/tts")
     done = cli("build", "-B")
     assert done.code == 0
-    assert "was damaged; it is whole again" in done.err
+    assert "was damaged; it is put aside" in done.err
     assert hostile.count("POST /fish/tts") == paid
 
 

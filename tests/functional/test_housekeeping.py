@@ -133,3 +133,39 @@ def test_status_explain_and_spend_speak_of_takes_and_the_lock(cli: Cli, write: W
     Path("fishpipe.lock").unlink()
     assert "lock fishpipe.lock: 0 clips, 0 chosen takes; 3 to add (fishpipe build)" in cli("status").out
     assert "not in the lock file" in cli("explain", "one/0001").out
+
+
+def test_gc_stops_where_git_does_not_tell(
+    cli: Cli, write: Write, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git("init", "-q", "-b", "main")
+    write(SHOW)
+    assert cli("build").code == 0
+    git("add", "fishpipe.yaml", "fishpipe.lock")
+    git("commit", "-qm", "First")
+    edit("Good night.", "Sleep well.")
+    assert cli("lock", "--prune").code == 0
+    broken = tmp_path / "bin" / "git"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership' >&2\nexit 128\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    before = clips()
+    refused = cli("gc")
+    assert refused.code == 2
+    assert "dubious ownership" in refused.err
+    assert clips() == before
+    assert cli("gc", "--keep-history", "0", "--dry-run").out.startswith("1 file")
+
+
+def test_init_adds_to_what_is_there(cli: Cli, write: Write) -> None:
+    write("*.psd filter=lfs\n", "show/.gitattributes")
+    write("node_modules", "show/.gitignore")
+    assert cli("init", "show", "--clips", "lfs").code == 0
+    attributes = Path("show/.gitattributes").read_text().splitlines()
+    assert attributes == [
+        "*.psd filter=lfs",
+        "fishpipe.lock merge=union",
+        "clips/** filter=lfs diff=lfs merge=lfs -text",
+    ]
+    assert Path("show/.gitignore").read_text().splitlines()[:2] == ["node_modules", ".fishpipe/"]

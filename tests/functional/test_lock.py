@@ -257,6 +257,13 @@ def test_lock_is_a_merge_driver(cli: Cli, write: Write) -> None:
     assert cli("lock", "--merge", "base", "ours", "theirs").code == 0
     found = {entry["clip"][0]: entry["digest"][0] for entry in entries("ours")}
     assert found == {"a": "2", "c": "1"}, "the later counts; what one side removed is gone"
+    Path("ours").write_text(head + clip("b", "4", "2026-01-03T00:00:00Z"))
+    Path("theirs").write_text(head)
+    assert cli("lock", "--merge", "base", "ours", "theirs").code == 0
+    assert [entry["digest"][0] for entry in entries("ours")] == ["4"], "what one side changed stays"
+    Path("newer").write_text('{"lock": 2}\n')
+    assert cli("lock", "--merge", "newer.lock").code == 2
+    assert cli("lock", "--merge", "base", "newer", "theirs").code == 3
 
 
 def test_the_ledger_gives_a_lost_lock_back(cli: Cli, write: Write, service: Service) -> None:
@@ -279,8 +286,13 @@ def test_the_ledger_gives_a_lost_lock_back(cli: Cli, write: Write, service: Serv
         ('{"clip": "../../etc/passwd", "digest": "a"}', "clip is no fingerprint"),
         ('{"clip": "%s", "digest": "../x", "format": "mp3"}' % ("a" * 64), "a clip needs digest"),
         ('{"pin": "%s", "take": 0}' % ("a" * 64), "take is no number from 1 on"),
-        ('{"lock": 2}', "this lock is of version 2; upgrade"),
-        ('{"voice": "%s", "id": 7}' % ("a" * 64), "a voice needs id and record"),
+        ('{"voice": "%s", "id": "x", "record": {"n": 99999999999999999999999}}' % ("a" * 64), "a voice needs id"),
+        ('{"voice": "%s", "id": "x", "record": {"voice": {"a": NaN}}}' % ("a" * 64), "expected an entry in JSON"),
+        ('{"output": "x\\ud800"}', "expected an entry in JSON"),
+        ("[" * 100000, "expected an entry in JSON"),
+        (f'{{"clip": "{"a" * 64}", "digest": "{"b" * 64}", "format": "mp3", "words": ["x"]}}', "words is no"),
+        ('{"lock": 2}', "this lock is of another version (2); upgrade"),
+        ('{"voice": "%s", "id": 7}' % ("a" * 64), "a voice needs id (a text), and the record"),
     ],
 )
 def test_a_broken_lock_is_told_line_by_line(cli: Cli, write: Write, line: str, told: str) -> None:
@@ -319,3 +331,40 @@ def test_what_was_spoken_by_id_is_not_paid_again_once_the_voice_is_known_as_ours
     paid = len(service.usage())
     lock.write_text(kept[0] + "".join(lock.read_text().splitlines(keepends=True)[1:]))
     assert cli("build").out.startswith("Nothing to do") or len(service.usage()) == paid
+
+
+def test_locked_holds_for_consents_and_tasks_too(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW)
+    assert cli("build").code == 0
+    edit("consent: Signed.", "consent: Signed again.")
+    before = Path("fishpipe.lock").read_text()
+    refused = cli("build", "--locked", "-B")
+    assert refused.code == 5
+    assert "voices.ana: is not in it" in refused.err
+    assert Path("fishpipe.lock").read_text() == before
+    assert cli("build").code == 0
+    assert "Signed again." in Path("fishpipe.lock").read_text()
+    without = Path("fishpipe.lock").read_text().replace('"task"', '"tusk"', 1)
+    Path("fishpipe.lock").write_text(without)
+    assert cli("build", "--locked", "-B").code == 5
+    assert cli("build").code == 0
+    assert Path("fishpipe.lock").read_text().count('"task"') == 3
+
+
+def test_the_ledger_knows_more_than_the_clips_that_are_here(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW.replace("- text: Good night.", "- {text: Good night., take: 2}\n          - text: Good night."))
+    assert cli("build").code == 0
+    whole = entries()
+    Path("fishpipe.lock").unlink()
+    for folder in ("clips", ".fishpipe/clips"):
+        shutil.rmtree(folder)
+    assert cli("lock", "--from-ledger").code == 0
+    assert entries() == whole, "also the entries of clips that are elsewhere; the manifest's take is no pin"
+
+
+def test_a_new_lock_where_git_ignores_it_changes_no_attributes(cli: Cli, write: Write, service: Service) -> None:
+    git("init", "-q")
+    write("*.lock\n", ".gitignore")
+    write(SHOW)
+    assert cli("build").code == 0
+    assert not Path(".gitattributes").exists()

@@ -190,6 +190,10 @@ def test_a_retake_that_died_is_collected(cli: Cli, write: Write, service: Servic
     for clip in (*Path("clips").rglob(f"{key}*"), *Path(".fishpipe/clips").rglob(f"{key}*")):
         clip.unlink()
     assert "1 to collect" in cli("plan").out
+    assert current(cli) == 1, "one that is not over is not in use"
+    assert "take 3" not in cli("status").out
+    dry = cli("retake", "one/harbour", "--dry-run").out
+    assert "0 calls, nothing to pay; 1 to collect" in dry, "it is collected, and no other is paid for"
     assert cli("build").code == 0
     assert [take["state"] for take in takes(cli)] == ["stored"] * 3
     assert len(service.usage()) == 5
@@ -216,6 +220,12 @@ def test_a_reel_has_each_take_between_its_neighbours_at_one_level(cli: Cli, writ
     rms = 20 * np.log10(np.sqrt(np.mean(np.square(windows[loud]))))
     assert rms == pytest.approx(float(np.median(level)), abs=2.0), "the neighbours are brought to the takes' level"
     assert cli("takes", "one/harbour", "--reel", "reel.txt").code == 2
+    assert cli("takes", "one/harbour", "--reel", "reel.wav").code == 0, "a reel may take an older one's place"
+    before = Path("one.mp3").read_bytes()
+    refused = cli("takes", "one/harbour", "--reel", "one.mp3")
+    assert (refused.code, Path("one.mp3").read_bytes()) == (2, before)
+    assert "is a file already, and no reel" in refused.err
+    assert cli("takes", "one/harbour", "--reel", "nowhere/reel.mp3").code == 2
     assert cli("build").out.startswith("Nothing to do")
 
 
@@ -243,3 +253,39 @@ def test_a_pause_has_no_takes(cli: Cli, write: Write) -> None:
     assert "is not a spoken text; it has no takes" in cli("takes", "one/0003").err
     assert cli("takes").code == 2
     assert cli("takes", "use", "one/harbour").code == 2
+
+
+def test_what_was_never_spoken_has_nothing_to_retake(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW)
+    refused = cli("retake", "one/harbour")
+    assert refused.code == 2
+    assert "not spoken yet: one/harbour; there is nothing to retake: fishpipe build" in refused.err
+
+
+@pytest.mark.parametrize("name", ["FISHPIPE_FROZEN", "FISHPIPE_LOCKED", "FISHPIPE_OFFLINE"])
+def test_a_retake_keeps_to_the_rules(
+    cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write(SHOW)
+    assert cli("build").code == 0
+    monkeypatch.setenv(name, "1")
+    assert cli("retake", "one/harbour").code == 5
+    assert len(service.usage()) == 3
+
+
+def test_a_damaged_take_is_said_to_be(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW)
+    assert cli("build").code == 0
+    path = Path(takes(cli)[0]["path"])
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert takes(cli)[0]["state"] == "damaged"
+    assert "(damaged)" in cli("takes", "one/harbour").out
+    assert "is damaged; have it again" in cli("play", "one/harbour").err
+
+
+def test_targets_that_are_no_segment_say_what_is(cli: Cli, write: Write) -> None:
+    write(SHOW)
+    assert "one.mp3 is no segment; name one of script one, such as one/0001" in cli("explain", "one.mp3").err
+    assert cli("takes", "one/3").out.startswith("fishpipe.yaml:9:")
+    for number in ("\u00b2", "9" * 5000, "0x1", "-1"):
+        assert cli("takes", "use", "one/harbour", number).code == 2
