@@ -97,7 +97,7 @@ def test_no_room_on_the_disk_is_said_before_anything_is_paid(
     cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(SHOW)
-    monkeypatch.setattr("fishpipe.project.free_bytes", lambda _: 1_000_000)
+    monkeypatch.setattr("fishpipe.permission.free_bytes", lambda _: 1_000_000)
     done = cli("build")
     assert done.code == 1
     assert "has 1 MB left, and the clips take about" in done.err
