@@ -86,7 +86,9 @@ def _spared(session: Session, rows: Mapping[Fingerprint, CallRow]) -> set[Finger
     spared = set(session.graph.clips)
     words = {step.words for step in session.graph.clips.values()}
     for key, row in rows.items():
-        if row.kind == "clip" and (row.state in _UNFINISHED or words_of(row.record) in words):
+        if key in spared or row.kind != "clip":
+            continue
+        if row.state in _UNFINISHED or words_of(row.record) in words:
             spared.add(key)
     return spared
 

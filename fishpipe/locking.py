@@ -139,6 +139,6 @@ def reachable(graph: Graph, lock: Lock) -> Lock:
     """The entries that a graph's scripts can use: their words' takes, their voices, their outputs."""
     words: set[str] = {step.words for step in graph.clips.values()}
     keys = {*graph.clips, *graph.voices, *graph.created.values(), *(step.output.shown for step in graph.outputs)}
-    keys |= {key for key, data in lock.voices.items() if data["id"] in graph.existing}
+    keys |= {key for key, data in lock.voices.items() if data["id"] in graph.existing} | words
     entries = lock.entries.items()
-    return lock.keeping([at for at, entry in entries if {entry.key, entry.data.get("words")} & (keys | words)])
+    return lock.keeping([at for at, entry in entries if entry.key in keys or entry.data.get("words") in keys])
