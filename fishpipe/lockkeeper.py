@@ -37,10 +37,9 @@ def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:
     """Write the lock with these entries, if they say anything new. Raises StoreError."""
     after = lock.adding(entries)
     if after.entries != lock.entries:
-        first = not path.exists()
-        write_lock(path, after)
-        if first:
+        if not path.exists():
             let_git_merge(path)
+        write_lock(path, after)
     return after
 
 

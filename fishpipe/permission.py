@@ -57,7 +57,7 @@ def check_rules(project: Project, session: Session, rules: Rules) -> None:
         missing = [Missing(step=c.step, reason=c.reason, cost=c.cost) for c in gone if isinstance(c.step, ClipStep)]
         plan = replace(plan, missing=(*plan.missing, *missing))
         hints += ["Their tasks may give them for free: set ACEDATACLOUD_API_TOKEN"] if missing else []
-    check(plan, rules, would_change(session.graph, session.snapshot), hints)
+    check(plan, rules, session.snapshot.lock, would_change(session.graph, session.snapshot), hints)
 
 
 def _hints(session: Session) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import BudgetError, PlanRefused
@@ -12,6 +12,7 @@ from fishpipe.report.prose import cost_words, count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fishpipe.lock import Lock
     from fishpipe.manifest.model import Budget
     from fishpipe.plan import Plan
 
@@ -27,10 +28,10 @@ class Rules:
     offline: bool = False
 
 
-def check(plan: Plan, rules: Rules, additions: Sequence[str], hints: Sequence[str] = ()) -> None:
+def check(plan: Plan, rules: Rules, lock: Lock, additions: Sequence[str], hints: Sequence[str] = ()) -> None:
     """Raise PlanRefused, with each call that is in the way, its place, reason and cost.
 
-    `additions` are what the lock would gain without a call, `hints` say where clips may be.
+    `additions` are what `lock` would gain without a call, `hints` say where clips may be.
     """
     if plan.missing:
         what = count(len(plan.missing), "clip")
@@ -53,8 +54,10 @@ def check(plan: Plan, rules: Rules, additions: Sequence[str], hints: Sequence[st
             "Build without --frozen, and commit the lock file and its clips"
         )
     unlocked = [f"{address}: is not in it" for address in additions]
-    if rules.locked and (plan.paid or plan.collect or unlocked):
-        lines = [*paid_lines(plan), *collect_lines(plan), *unlocked]
+    known = {key for _, key in lock.entries}
+    news = replace(plan, collect=tuple(c for c in plan.collect if c.step.fingerprint not in known))
+    if rules.locked and (plan.paid or news.collect or unlocked):
+        lines = [*paid_lines(plan), *collect_lines(news), *unlocked]
         raise PlanRefused(
             f"the lock file would change, and --locked forbids it. Nothing was paid:\n{_list(lines)}\n"
             "Build without --locked, and commit the lock file"

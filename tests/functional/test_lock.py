@@ -175,7 +175,7 @@ def test_a_locked_clip_comes_from_its_task(cli: Cli, write: Write, service: Serv
     shutil.rmtree(".fishpipe")
     Path("one.mp3").unlink()
     assert cli("plan", "--json").data["calls"] == 0
-    done = cli("build", "--frozen")
+    done = cli("build", "--frozen", "--locked")
     assert done.code == 0, done.err
     assert digest("one.mp3") == expected
     assert len(service.usage()) == 4
