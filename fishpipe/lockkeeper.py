@@ -10,7 +10,7 @@ from fishpipe.locking import clip_entry, is_news, pin_entry, voice_entries
 from fishpipe.store.lockfile import let_git_merge, write_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from fishpipe.graph.fingerprints import Fingerprint
@@ -30,7 +30,7 @@ def keep_lock(
     rows = store.calls(lock)
     made = [graph.clips[key] for key in choosing if key in rows and rows[key].state == "stored"]
     pins = [pin_entry(step.words, step.take, at) for step in made]
-    return save(path, lock, [*clip_entries(graph.clips, lock, store), *voice_entries(graph, rows), *pins])
+    return save(path, lock, [*clip_entries(graph.clips, lock, store, rows), *voice_entries(graph, rows), *pins])
 
 
 def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:
@@ -43,9 +43,15 @@ def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:
     return after
 
 
-def clip_entries(keys: Iterable[Fingerprint], lock: Lock, store: ProjectStore, *, absent: bool = False) -> list[Entry]:
+def clip_entries(
+    keys: Iterable[Fingerprint],
+    lock: Lock,
+    store: ProjectStore,
+    rows: Mapping[Fingerprint, CallRow],
+    *,
+    absent: bool = False,
+) -> list[Entry]:
     """What the lock does not say yet of stored clips that are here, or also of those that are `absent`."""
-    rows = store.calls(lock)
     found = []
     for key in keys:
         row = rows.get(key)

@@ -133,7 +133,8 @@ def choose(project: Project, session: Session, line: Line, number: int) -> Take:
     lock, keys = session.snapshot.lock, {line.step.fingerprint, chosen.step.fingerprint}
     entry = pin_entry(line.step.words, number, project.clock.now())
     pins = [] if number == lock.pins.get(line.step.words, 1) else [entry]
-    save(project.lock_path, lock, [*clip_entries(keys, lock, session.store), *pins])
+    entries = clip_entries(keys, lock, session.store, session.snapshot.calls)
+    save(project.lock_path, lock, [*entries, *pins])
     return chosen
 
 

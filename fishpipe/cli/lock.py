@@ -122,7 +122,10 @@ def _from_ledger(project: Project, arguments: Arguments) -> int:
         segments = [segment for script in project.manifest.scripts.values() for segment in script.segments]
         fixed = {s.address for s in segments if isinstance(s.body, Speech) and s.body.take is not None}
         ours = [key for key, row in rows.items() if row.record.get("realm") == project.realm]
-        entries: list[Entry] = [*clip_entries(ours, before, store, absent=True), *voice_entries(session.graph, rows)]
+        entries: list[Entry] = [
+            *clip_entries(ours, before, store, rows, absent=True),
+            *voice_entries(session.graph, rows),
+        ]
         pins = [e for e in pins_of(session.snapshot.lines, rows, fixed) if (e.kind, e.key) not in before.entries]
         after = save(project.lock_path, before, [*entries, *pins])
     added = len(after.entries) - len(before.entries)
