@@ -57,6 +57,7 @@ provider:
   callback_listen: 127.0.0.1:{port}
   callback_timeout: 300ms
 defaults: {{voice: ana}}
+store: clips
 voices: {{ana: {{sample_url: https://example.com/ana.mp3}}}}
 scripts:
   one: {{output: one.mp3, segments: [{{text: One.}}, {{text: Two., id: two}}, {{text: Three.}}]}}
