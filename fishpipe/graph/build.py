@@ -118,8 +118,9 @@ class _Builder:
             return known
         speakers = tuple(self._speaker(voice) for voice in speech.voices)
         record, words = self._record(speech)
-        record = with_take(record, speech.take or self.known.pins.get(words, 1))
-        key = fingerprint(record)
+        take = speech.take or self.known.pins.get(words, 1)
+        record = with_take(record, take)
+        key = words if take == 1 else fingerprint(record)
         self.by_address[segment.address] = key
         self.uses.setdefault(key, []).append(use)
         if key not in self.clips:
