@@ -10,7 +10,6 @@ from fishpipe.graph.fingerprints import Fingerprint, words_of
 from fishpipe.lock import Lock, mended
 from fishpipe.revisions import blobs_of
 from fishpipe.store.clips import scan
-from fishpipe.store.lockfile import read_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +40,7 @@ def garbage(project: Project, session: Session, history: int, *, store: bool) ->
     """
     rows = session.snapshot.calls
     spared = _spared(session, rows)
-    named = {pair for lock in _locks(project, history) for pair in lock.clips.items()}
+    named = {pair for lock in _locks(project, session, history) for pair in lock.clips.items()}
     uses = session.store.uses()
     found = []
     for folder in _folders(project, session, store=store):
@@ -93,20 +92,14 @@ def _spared(session: Session, rows: Mapping[Fingerprint, CallRow]) -> set[Finger
     return spared
 
 
-def _locks(project: Project, history: int) -> Iterator[Lock]:
-    """The locks beside the manifest (siblings share ``.fishpipe``), and those of the last commits."""
-    beside = project.lock_path.parent
-    for path in sorted(beside.glob("*.lock")):
-        if _is_lock(path.read_text("utf-8", "replace")):
-            yield read_lock(path, path.name)
+def _locks(project: Project, session: Session, history: int) -> Iterator[Lock]:
+    """The project's lock, those beside it (siblings share ``.fishpipe``), and those of the last commits."""
+    yield session.snapshot.lock
+    for path in sorted(project.lock_path.parent.glob("*.lock")):
+        yield mended(path.read_text("utf-8", "replace"), path.name)[0]
     if history:
         for text in blobs_of(project.manifest.root, ".lock", history):
-            if _is_lock(text):
-                yield mended(text, "history")[0]
-
-
-def _is_lock(text: str) -> bool:
-    return text.startswith('{"lock"') or "<<<<<<<" in text
+            yield mended(text, "a lock in git's history")[0]
 
 
 def _parts(session: Session, rows: Mapping[Fingerprint, CallRow]) -> Iterator[Garbage]:

@@ -172,6 +172,7 @@ def _order(entry: Entry) -> tuple[str, str]:
 
 def _take_in(line: str, found: dict[tuple[Kind, str], Entry]) -> str:
     """Add one line's entry, where it is later than a known one; what is wrong with it, or ""."""
+    line = line.removeprefix("\ufeff")
     if not line:
         return ""
     if line.startswith(_MARKS):

@@ -9,10 +9,12 @@ from fishpipe.errors import PlanRefused, StoreError
 from fishpipe.graph.steps import ClipStep
 from fishpipe.locking import would_change
 from fishpipe.machine import free_bytes
+from fishpipe.manifest.model import Usd
 from fishpipe.plan import Missing
 from fishpipe.rules import Rules, check, check_budget
 
 if TYPE_CHECKING:
+    from fishpipe.manifest.model import Budget
     from fishpipe.plan import Plan
     from fishpipe.project import Project, Session
 
@@ -32,11 +34,14 @@ def refusal(project: Project, session: Session, rules: Rules | None = None) -> s
     return ""
 
 
-def check_allowed(project: Project, session: Session, rules: Rules | None = None) -> None:
-    """Raise PlanRefused, BudgetError, AuthError or StoreError (no room on the disk) before anything is paid."""
+def check_allowed(project: Project, session: Session, rules: Rules | None = None, *, spent: float = 0.0) -> None:
+    """Raise PlanRefused, BudgetError, AuthError or StoreError (no room on the disk) before anything is paid.
+
+    `spent` is what this build has paid already, in USD.
+    """
     plan = session.plan
     check_rules(project, session, rules or Rules())
-    check_budget(plan, project.budget, session.snapshot.spent_month, free=project.provider == "sandbox")
+    check_budget(plan, _left(project.budget, spent), session.snapshot.spent_month, free=project.provider == "sandbox")
     if plan.paid:
         _check_room(project, plan)
     asks = [action for action in plan.collect if action.row.state not in ("answered", "fetched")]
@@ -80,7 +85,12 @@ def _check_room(project: Project, plan: Plan) -> None:
         )
 
 
-def ceiling(project: Project, session: Session) -> float | None:
-    """The most that this build may spend in USD, by the build's budget and what the month's has left."""
-    left = None if project.budget.month is None else project.budget.month - session.snapshot.spent_month
-    return min((limit for limit in (project.budget.build, left) if limit is not None), default=None)
+def ceiling(project: Project, session: Session, *, spent: float = 0.0) -> float | None:
+    """The most that this run may spend in USD, by what the build's budget and the month's have left."""
+    budget = _left(project.budget, spent)
+    left = None if budget.month is None else budget.month - session.snapshot.spent_month
+    return min((limit for limit in (budget.build, left) if limit is not None), default=None)
+
+
+def _left(budget: Budget, spent: float) -> Budget:
+    return budget if budget.build is None else replace(budget, build=Usd(budget.build - spent))

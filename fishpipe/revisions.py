@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
@@ -70,16 +70,27 @@ def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return
     heads = _git(folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags").split()
+    with suppress(UsageError):
+        # A repository without a commit has no HEAD yet; one that refuses has refused above.
+        heads.append(_git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip())
     if not heads:
         return
     top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip())
-    told = _git(top, "log", "--all", "--full-history", "--format=", "--name-only", "-z", "--", f"*{suffix}").split(
-        b"\0"
-    )
+    told = _git(
+        top,
+        "log",
+        *(head.decode() for head in set(heads)),
+        "--full-history",
+        "--format=",
+        "--name-only",
+        "-z",
+        "--",
+        f"*{suffix}",
+    ).split(b"\0")
     names = {name.strip(b"\n") for name in told} - {b""}
     commits = {
         commit
-        for head in {*heads, *_git(top, "rev-list", "--max-count=1", "HEAD").split()}
+        for head in set(heads)
         for commit in _git(top, "rev-list", f"--max-count={most}", head.decode(), "--").split()
     }
     asked = b"".join(b"%s:%s\n" % (commit, name) for commit in sorted(commits) for name in sorted(names))

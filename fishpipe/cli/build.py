@@ -10,6 +10,7 @@ import click
 from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import Declined, UsageError
 from fishpipe.locking import would_change
+from fishpipe.manifest.model import Speech
 from fishpipe.permission import ceiling, check_allowed, check_rules
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 from fishpipe.rules import Rules
@@ -84,6 +85,7 @@ def build(
         if planned.plan.is_empty:
             check_rules(project, planned, rules)
             project.settle(planned)
+            tell_unshared(planned)
             return _nothing(arguments, planned)
         check_allowed(project, planned, rules)
         if not yes and is_terminal():
@@ -93,13 +95,27 @@ def build(
             retry_doubt=decided.in_doubt != "skip", ceiling=ceiling(project, planned),
             free=project.provider == "sandbox",
         )  # fmt: skip
-        done = run(project, planned, arguments, how)
-        if done.damaged and not done.failed and not collect:
-            # What was put aside is missing now: the plan sees to it, and the rules hold for that, too.
-            with project.session(arguments.targets, decided, writing=True) as mended:
-                check_allowed(project, mended, rules)
-                done = run(project, mended, arguments, replace(how, ceiling=ceiling(project, mended)))
+        done = project.run(planned, reporter(arguments), how)
+        tell_unshared(planned)
+    if done.damaged and not (done.failed or collect):
+        done = _mend(project, arguments, decided, rules, how, done, yes=yes)
+    tell(project, arguments, done)
     return done.exit_code
+
+
+def _mend(
+    project: Project, arguments: Arguments, options: PlanOptions, rules: Rules, how: RunOptions, done: RunFinished, *,
+    yes: bool,
+) -> RunFinished:  # fmt: skip
+    """Clips were put aside: another plan sees to them, within the rules, and what is left of the budget."""
+    with project.hold(), project.session(arguments.targets, options, writing=True) as session:
+        check_allowed(project, session, rules, spent=done.usd)
+        if not yes and is_terminal():
+            confirm(project, session.plan)
+        left = ceiling(project, session, spent=done.usd)
+        again = project.run(session, reporter(arguments), replace(how, ceiling=left))
+    return replace(again, calls=done.calls + again.calls, bytes=done.bytes + again.bytes, usd=done.usd + again.usd,
+                   stored=done.stored + again.stored, outputs=(*done.outputs, *again.outputs))  # fmt: skip
 
 
 def _refreshed(project: Project, session: Session) -> bool:
@@ -155,29 +171,34 @@ def confirm(project: Project, plan: Plan) -> None:
         raise Declined("declined. Nothing was paid. To be asked less: budget: {confirm: …}; never: --yes")
 
 
-def run(project: Project, session: Session, arguments: Arguments, how: RunOptions) -> RunFinished:
-    """Carry a session's plan out, and say how it went."""
+def tell(project: Project, arguments: Arguments, done: RunFinished) -> None:
+    """Say how a run went."""
     from fishpipe.report.events import summary_text
 
-    done = project.run(session, _reporter(arguments), how)
+    if not arguments.json and not arguments.quiet:
+        out(summary_text(done, again("build", arguments.manifest, provider=arguments.provider)))
+        if done.exit_code == 0 and any(not output.pattern for output in done.outputs):
+            err(_next_step(project, arguments))
+
+
+def tell_unshared(session: Session) -> None:
+    """Say which clips did not come into the store."""
     if session.store.unshared:
         err(f"{session.store.unshared}. The clips are kept in .fishpipe; copy them later: fishpipe store push")
-    if not arguments.json and not arguments.quiet and not done.damaged:
-        out(summary_text(done, again("build", arguments.manifest)))
-        if done.exit_code == 0 and done.outputs:
-            err(_next_step(project, session))
-    return done
 
 
-def _next_step(project: Project, session: Session) -> str:
+def _next_step(project: Project, arguments: Arguments) -> str:
     """The first line that a person would edit."""
-    outputs = session.graph.outputs
-    spoken = next((item for step in outputs for item in step.items if item.clip), None)
+    scripts = project.manifest.scripts.values()
+    spoken = next(
+        (s for script in scripts if script.outputs for s in script.segments if isinstance(s.body, Speech)), None
+    )
     where = f"line {spoken.span.line} of {spoken.span.file}" if spoken else str(project.manifest.path)
-    return f"next: edit {where}, then {again('plan', project.manifest.path)}"
+    return f"next: edit {where}, then {again('plan', arguments.manifest, provider=arguments.provider)}"
 
 
-def _reporter(arguments: Arguments) -> Reporter:
+def reporter(arguments: Arguments) -> Reporter:
+    """What shows a run."""
     from fishpipe.report.events import JsonReporter, LineReporter, ProgressReporter
 
     if arguments.json:

@@ -137,7 +137,7 @@ def with_manifest(arguments: Arguments) -> Arguments:
     return replace(arguments, manifest=manifest, targets=targets)
 
 
-def again(verb: str, manifest: Path) -> str:
+def again(verb: str, manifest: Path, *rest: str, provider: str | None = None) -> str:
     """A command as it must be typed here: the manifest is named where it would not be found."""
     from fishpipe.manifest.load import find_manifest
 
@@ -145,7 +145,8 @@ def again(verb: str, manifest: Path) -> str:
         found = find_manifest(Path.cwd()).samefile(manifest)
     except (UsageError, OSError):
         found = False
-    return f"fishpipe {verb}" if found else f"fishpipe {verb} {shlex.quote(str(manifest))}"
+    named = [] if found else [shlex.quote(str(manifest))]
+    return " ".join(["fishpipe", verb, *named, *rest, *(["--provider", provider] if provider else [])])
 
 
 def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Project:  # noqa: ANN401

@@ -60,6 +60,9 @@ def lock(arguments: Arguments, *, check: bool, from_ledger: bool, prune: bool, m
 def _merge(arguments: Arguments) -> int:
     names = arguments.targets
     if len(names) == 3:
+        absent = [name for name in names if not Path(name).is_file()]
+        if absent:
+            raise UsageError(f"--merge: there is no file {absent[0]}")
         base, ours, theirs = (read_lock(Path(name), name) for name in names)
         write_lock(Path(names[1]), merged(base, ours, theirs))
         return 0
@@ -109,7 +112,11 @@ def _check(project: Project, arguments: Arguments) -> int:
             elif store.digest(path) != digest:
                 problems.append(f"{place}: its clip is damaged: {os.path.relpath(path)}")
         rows = ((step, session.snapshot.calls.get(key)) for key, step in graph.voices.items() if key not in lock.voices)
-        problems += [f"{step.span}: voice {step.name}: not in {lock.name}" for step, row in rows if row is not None]
+        problems += [
+            f"{step.span}: voice {step.name}: not in {lock.name}"
+            for step, row in rows
+            if row and row.state == "trained"
+        ]
     words = "\n".join(problems) or f"{lock.name} is complete: {count(len(graph.clips), 'clip')} here and whole"
     _say(arguments, _data(lock) | {"problems": problems}, words)
     return 1 if problems else 0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fishpipe.cli.build import RULES, confirm, run
-from fishpipe.cli.common import Arguments, Usd, common, err, is_terminal, open_project, options, out
+from fishpipe.cli.build import RULES, confirm, reporter, tell, tell_unshared
+from fishpipe.cli.common import Arguments, Usd, again, common, err, is_terminal, open_project, options, out
 from fishpipe.errors import UsageError
 from fishpipe.permission import ceiling, check_allowed
 from fishpipe.plan import InDoubt, PlanOptions
@@ -66,7 +66,9 @@ def retake(
             confirm(project, planned.plan)
         free = project.provider == "sandbox"
         asked = RunOptions(retry_doubt=in_doubt != "skip", ceiling=ceiling(project, planned), free=free)
-        done = run(project, planned, arguments, asked)
+        done = project.run(planned, reporter(arguments), asked)
+        tell_unshared(planned)
+        tell(project, arguments, done)
         rows = [(step, session.store.row(key)) for key, step in planned.graph.clips.items()]
         made = [step for step, row in rows if row is not None and row.state == "stored"]
     _tell(arguments, lines, made, planned.choosing)
@@ -89,18 +91,20 @@ def _tell(
         also = "".join(f"; also used by {other}" for other in sharing(step, address))
         used = takes[0].fingerprint in chosen
         if used:
-            words = f"take {numbers} is used from now on{also} (undo: fishpipe takes use {address} {step.take})"
+            undo = again("takes use", arguments.manifest, address, str(step.take), provider=arguments.provider)
+            words = f"take {numbers} is used from now on{also} (undo: {undo})"
         elif line.fixed_at is not None:
             words = f"{made_here}; to use it, write take: {takes[0].take} at {line.fixed_at}"
         else:
-            words = f"{made_here}{also}; choose: fishpipe takes use {address} N"
+            choose = again("takes use", arguments.manifest, address, "N", provider=arguments.provider)
+            words = f"{made_here}{also}; choose: {choose}"
         if arguments.json:
             found = {"event": "takes_made", "address": address, "takes": [take.take for take in takes], "used": used}
             out(json.dumps(found))
         else:
             err(f"{address}: {words}")
     if chosen and made and not arguments.quiet:
-        err("next: fishpipe build")
+        err(f"next: {again('build', arguments.manifest, provider=arguments.provider)}")
 
 
 command = common(retake)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishpipe.cli.common import Arguments, common, err, open_project, options, out, with_manifest
+from fishpipe.cli.common import Arguments, again, common, err, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError
 from fishpipe.report.prose import clock, count
 from fishpipe.studio import choose, clip_of, measured, reel, spoken
@@ -64,12 +64,13 @@ def _use(arguments: Arguments) -> int:
         take = choose(project, session, line, number)
     also = "".join(f"; also used by {other}" for other in sharing(line.step, line.address))
     was = line.step.take
-    undo = "" if was == number else f" (undo: fishpipe takes use {line.address} {was})"
+    back = again("takes use", arguments.manifest, line.address, str(was), provider=arguments.provider)
+    undo = "" if was == number else f" (undo: {back})"
     if arguments.json:
         out(json.dumps({"address": line.address, "take": number, "before": was, "digest": take.digest}))
     elif not arguments.quiet:
         out(f"{line.address}: take {number} is used from now on{also}{undo}")
-        err("next: fishpipe build")
+        err(f"next: {again('build', arguments.manifest, provider=arguments.provider)}")
     return 0
 
 

@@ -131,6 +131,11 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
         if path in inputs:
             yield Problem(output.span, f"output {shown} is {inputs[path]}", "choose another path")
         yield from _place(output, path, manifest.root, allow_outside=allow_outside)
+        store = real(manifest.root / Path(manifest.store.folder).expanduser()) if manifest.store else None
+        if store is not None and path.is_relative_to(store):
+            yield Problem(
+                output.span, f"output {shown} is inside of the store, which is for clips", "choose another path"
+            )
     for path, span in seen.items():
         above = next((parent for parent in path.parents if parent in seen or kind_of(parent) == "file"), None)
         if above is not None:

@@ -187,7 +187,9 @@ class Calls:
         row = action.row
         if row.state == "fetched" and await asyncio.to_thread(self._finish, step, row):
             return True
-        if row.url and row.state in ("answered", "fetched", "stored"):
+        # The link of a clip that was stored once is likely dead: its task gives a fresh one.
+        fresh = row.state in ("answered", "fetched") or row.task_id is None
+        if row.url and fresh and row.state != "submitted":
             answer = Answered(url=row.url, task_id=row.task_id)
         elif row.task_id:
             try:

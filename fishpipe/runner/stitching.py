@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Stitching:
     def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool) -> None:
         self._graph, self._context, self._tally, self._partial = graph, context, tally, partial
         self._damaged: set[Path] = set()
+        self._sifted = False
 
     async def make(self, stitches: tuple[Stitch, ...]) -> None:
         """Write them; what cannot be made is told."""
@@ -48,6 +50,7 @@ class Stitching:
         try:
             written = await asyncio.to_thread(self._stitch, step, channels, clips, identity)
         except DamagedClip as error:
+            await asyncio.to_thread(self._sift, clips, Fingerprint(error.key))
             if self._mend(clips, error):
                 await self._one(step, channels, clips, identity)
         except Interrupted:
@@ -57,6 +60,27 @@ class Stitching:
         else:
             self._tally.outputs.append(written)
             self._context.reporter.tell(written)
+
+    def _sift(self, clips: dict[Fingerprint, ClipFile], known: Fingerprint) -> None:
+        """Where one clip is damaged others may be: all are read, so that one more plan mends them all."""
+        if self._sifted:
+            return
+        self._sifted = True
+        for key, file in list(clips.items()):
+            if key != known:
+                clips[key] = replace(file, path=self._whole_copy(key, file))
+
+    def _whole_copy(self, key: Fingerprint, file: ClipFile) -> Path:
+        """The first copy of a clip that is whole; those that are not are put aside."""
+        store, path = self._context.store, file.path
+        while path.exists() and store.digest(path) != file.digest:
+            with suppress(OSError):
+                path.replace(path.with_suffix(".damaged"))
+            other = store.clip(key, file.digest, self._graph.clips[key].format)
+            if other == path:
+                break
+            path = other
+        return path
 
     def _mend(self, clips: dict[Fingerprint, ClipFile], error: DamagedClip) -> bool:
         """Have the same bytes of another copy; where there is none, the next plan sees to it."""

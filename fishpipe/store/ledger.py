@@ -184,7 +184,7 @@ class Ledger:
                 f"INSERT INTO calls ({_ADOPTED}) VALUES ({', '.join('?' * 14)})"  # noqa: S608  (constants)
                 " ON CONFLICT (fingerprint) DO UPDATE SET state = excluded.state, error = NULL,"
                 " task_id = CASE WHEN digest IS excluded.digest THEN coalesce(task_id, excluded.task_id)"
-                " ELSE excluded.task_id END,"
+                " ELSE coalesce(excluded.task_id, CASE WHEN digest IS NULL THEN task_id END) END,"
                 " url = CASE WHEN digest IS excluded.digest THEN url END, nonce = NULL,"
                 " digest = excluded.digest, size = excluded.size, updated = excluded.updated,"
                 " voice_id = excluded.voice_id, seconds = coalesce(excluded.seconds, seconds),"

@@ -170,9 +170,11 @@ class ProjectStore:
 
     def lacks(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Whether the shared folder lacks one of our clips, and is there to take it."""
-        if self.shared is None or self.shared.is_away or self.shared.find(key, digest, suffix) is not None:
+        own = clip_path(self.layout.clips, key, digest, suffix)
+        if self.shared is None or self.shared.is_away or not own.exists():
             return False
-        return clip_path(self.layout.clips, key, digest, suffix).exists()
+        theirs = self.shared.find(key, digest, suffix)
+        return theirs is None or theirs.stat().st_size != own.stat().st_size
 
     def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Copy one of our clips into the shared folder; whether one was copied. Failing costs nothing, and is told."""

@@ -158,6 +158,35 @@ def test_gc_stops_where_git_does_not_tell(
     assert cli("gc", "--keep-history", "0", "--dry-run").out.startswith("1 file")
 
 
+@pytest.mark.parametrize("change", ["no head", "blank", "space", "bom"])
+def test_gc_spares_what_any_readable_lock_names(cli: Cli, write: Write, service: Service, change: str) -> None:
+    write(SHOW)
+    assert cli("build").code == 0
+    edit("Good night.", "Sleep well.")
+    assert cli("build").code == 0
+    lock = Path("fishpipe.lock")
+    text = lock.read_text()
+    changed = {"no head": text.partition("\n")[2], "blank": f"\n{text}", "space": f" {text}", "bom": f"\ufeff{text}"}
+    lock.write_text(changed[change])
+    assert cli("gc").out == "nothing to delete\n"
+    lock.rename("sibling.lock")
+    assert cli("lock", "--from-ledger").code == 0
+    assert cli("gc").out == "nothing to delete\n"
+
+
+def test_gc_spares_the_history_of_a_head_without_a_branch(cli: Cli, write: Write, service: Service) -> None:
+    git("init", "-q", "-b", "main")
+    write(SHOW)
+    assert cli("build").code == 0
+    git("add", "fishpipe.yaml", "fishpipe.lock")
+    git("commit", "-qm", "First")
+    git("checkout", "-q", "--detach")
+    git("branch", "-qD", "main")
+    edit("Good night.", "Sleep well.")
+    assert cli("lock", "--prune").code == 0
+    assert cli("gc").out == "nothing to delete\n"
+
+
 def test_init_adds_to_what_is_there(cli: Cli, write: Write) -> None:
     write("*.psd filter=lfs\n", "show/.gitattributes")
     write("node_modules", "show/.gitignore")

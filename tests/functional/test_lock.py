@@ -261,6 +261,9 @@ def test_lock_is_a_merge_driver(cli: Cli, write: Write) -> None:
     Path("theirs").write_text(head)
     assert cli("lock", "--merge", "base", "ours", "theirs").code == 0
     assert [entry["digest"][0] for entry in entries("ours")] == ["4"], "what one side changed stays"
+    whole = Path("ours").read_text()
+    assert cli("lock", "--merge", "base", "ours", "typo").code == 2
+    assert (Path("ours").read_text(), Path("typo").exists()) == (whole, False)
     Path("newer").write_text('{"lock": 2}\n')
     assert cli("lock", "--merge", "newer.lock").code == 2
     assert cli("lock", "--merge", "base", "newer", "theirs").code == 3

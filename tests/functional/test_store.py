@@ -289,6 +289,50 @@ def test_a_clone_of_a_sandbox_project_heals_a_flipped_bit(cli: Cli, write: Write
     assert digest("one.mp3") == expected
 
 
+def test_many_flipped_bits_are_mended_in_one_build(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW.replace("output: one.mp3", "outputs: [one.mp3, one.wav]"))
+    assert cli("build").code == 0
+    expected = digest("one.mp3"), digest("one.wav")
+    for folder in ("clips", ".fishpipe/clips"):
+        for clip in clips(folder):
+            clip.write_bytes(clip.read_bytes()[:-2] + b"??")
+    done = cli("build", "-B", "--frozen", "--locked")
+    assert done.code == 0, done.err
+    assert (digest("one.mp3"), digest("one.wav")) == expected
+    assert len(service.usage()) == 4
+
+
+def test_what_is_paid_for_a_damaged_clip_counts_for_the_same_budget(cli: Cli, write: Write, service: Service) -> None:
+    write(SHOW.replace("store: clips", "provider: {prices: {voice: 0}}"))
+    assert cli("build").code == 0
+    for name in ("fishpipe.lock", ".fishpipe/ledger.db", "one.mp3"):
+        Path(name).unlink()
+    clip = clips(".fishpipe/clips")[0]
+    clip.write_bytes(clip.read_bytes()[:-2] + b"??")
+    edit("- text: Good night.", "- text: Good night.\n      - text: And a new line, too.")
+    refused = cli("build", "--budget", "0.0004")
+    assert refused.code == 5
+    assert "exceed budget" in refused.err
+    assert len(service.usage()) == 5 + 1
+
+
+def test_a_store_that_takes_nothing_says_so_each_time(cli: Cli, write: Write, service: Service, tmp_path: Path) -> None:
+    write(SHOW.replace("store: clips", "project: {title: T}"))
+    assert cli("build").code == 0
+    first = clips(".fishpipe/clips")[0]
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / first.parent.name).write_text("in the way")
+    edit("project: {title: T}", "store: clips")
+    for _ in range(2):
+        assert "The clips are kept in .fishpipe; copy them later: fishpipe store push" in cli("build").err
+    (tmp_path / "clips" / first.parent.name).unlink()
+    assert cli("build").code == 0
+    shared = Path("clips") / first.relative_to(".fishpipe/clips")
+    shared.write_bytes(b"")
+    assert cli("build").code == 0
+    assert shared.read_bytes() == first.read_bytes(), "a file that was cut is written again"
+
+
 def test_what_is_no_file_is_no_clip(cli: Cli, write: Write, service: Service) -> None:
     write(SHOW)
     assert cli("build").code == 0

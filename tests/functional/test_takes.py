@@ -273,6 +273,17 @@ def test_a_retake_keeps_to_the_rules(
     assert len(service.usage()) == 3
 
 
+def test_what_is_to_be_typed_names_the_manifest_and_the_provider(cli: Cli, write: Write) -> None:
+    write(SHOW, "other.yaml")
+    assert cli("build", "other.yaml", "--provider", "sandbox").code == 0
+    told = cli("retake", "other.yaml", "one/harbour", "--provider", "sandbox").err
+    assert "undo: fishpipe takes use other.yaml one/harbour 1 --provider sandbox)" in told
+    assert "next: fishpipe build other.yaml --provider sandbox" in told
+    used = cli("takes", "use", "other.yaml", "one/harbour", "1", "--provider", "sandbox")
+    assert used.code == 0
+    assert "undo: fishpipe takes use other.yaml one/harbour 2 --provider sandbox)" in used.out
+
+
 def test_a_damaged_take_is_said_to_be(cli: Cli, write: Write, service: Service) -> None:
     write(SHOW)
     assert cli("build").code == 0
