@@ -118,17 +118,30 @@ class Claims:
 
 
 def _create(path: Path) -> str | None:
-    """Make a claim; its sign, None where another was first."""
+    """Make a claim, whole from its first moment; its sign, None where another was first."""
     sign = secrets.token_hex(8)
     holder = {"sign": sign, "host": socket.gethostname(), "machine": _machine(), "pid": os.getpid()}
+    part = path.with_name(f".{path.name}.{sign}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        part.write_text(json.dumps(holder), "utf-8")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return None
+        except OSError:
+            # A file system without links: a kill in the middle leaves a claim that lasts for its lease.
+            return _write_new(path, holder, sign)
+    finally:
+        part.unlink(missing_ok=True)
+    return sign
+
+
+def _write_new(path: Path, holder: dict[str, Any], sign: str) -> str | None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(holder))
     except FileExistsError:
         return None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(holder))
-        file.flush()
-        os.fsync(file.fileno())
     return sign
 
 
