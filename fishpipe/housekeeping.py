@@ -9,6 +9,7 @@ from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Fingerprint, words_of
 from fishpipe.lock import Lock, mended
 from fishpipe.revisions import blobs_of
+from fishpipe.snapshot import IN_FLIGHT
 from fishpipe.store.clips import scan
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fishpipe.project import Project, Session
     from fishpipe.snapshot import CallRow
 
-_UNFINISHED = ("intended", "submitted", "answered", "fetched")
+_UNFINISHED = ("intended", *IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

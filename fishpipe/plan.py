@@ -13,6 +13,7 @@ from fishpipe.graph.fingerprints import Fingerprint, description
 from fishpipe.history import earlier_lines
 from fishpipe.locking import locked_row
 from fishpipe.recipes import recipe
+from fishpipe.snapshot import IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -280,7 +281,7 @@ class _Planner:
 
     @staticmethod
     def _collectable(row: CallRow) -> bool:
-        if row.state in ("submitted", "answered", "fetched"):
+        if row.state in IN_FLIGHT:
             return True
         return row.state == "stored" and bool(row.task_id or row.url)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import UsageError, did_you_mean
+from fishpipe.store.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def checked_out(manifest: Path, rev: str, *, whole: bool) -> Iterator[Revision]:
     A manifest that has moved since is found by its content. Files that are not text are empty there. The `whole`
     repository is read for manifests that include what lies outside of their folder. Raises UsageError.
     """
-    top = Path(_git(manifest.parent, "rev-parse", "--show-toplevel").decode().strip())
+    top = Path(git(manifest.parent, "rev-parse", "--show-toplevel").decode().strip())
     commit = _commit(top, rev)
     tree = _tree(top, commit)
     path = PurePosixPath(manifest.resolve().relative_to(top.resolve()).as_posix())
@@ -69,14 +69,14 @@ def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
     """
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return
-    heads = _git(folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags").split()
+    heads = git(folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags").split()
     with suppress(UsageError):
         # A repository without a commit has no HEAD yet; one that refuses has refused above.
-        heads.append(_git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip())
+        heads.append(git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip())
     if not heads:
         return
-    top = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip())
-    told = _git(
+    top = Path(git(folder, "rev-parse", "--show-toplevel").decode().strip())
+    told = git(
         top,
         "log",
         *(head.decode() for head in set(heads)),
@@ -91,10 +91,10 @@ def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
     commits = {
         commit
         for head in set(heads)
-        for commit in _git(top, "rev-list", f"--max-count={most}", head.decode(), "--").split()
+        for commit in git(top, "rev-list", f"--max-count={most}", head.decode(), "--").split()
     }
     asked = b"".join(b"%s:%s\n" % (commit, name) for commit in sorted(commits) for name in sorted(names))
-    answers = _git(top, "cat-file", "--batch-check", given=asked).splitlines() if asked else []
+    answers = git(top, "cat-file", "--batch-check", given=asked).splitlines() if asked else []
     blobs = {answer.split()[0].decode() for answer in answers if answer.split()[1:2] == [b"blob"]}
     for data in _read(top, sorted(blobs)):
         yield data.decode("utf-8", "replace")
@@ -104,9 +104,9 @@ def _commit(top: Path, rev: str) -> str:
     try:
         if rev.startswith("-"):
             raise UsageError(rev)
-        return _git(top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").decode().strip()
+        return git(top, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").decode().strip()
     except UsageError as error:
-        names = _git(top, "for-each-ref", "--format=%(refname:short)").decode().split()
+        names = git(top, "for-each-ref", "--format=%(refname:short)").decode().split()
         hint = did_you_mean(rev, names) or "expected a commit, a branch or a tag (git log --oneline)"
         raise UsageError(f'git knows no revision "{rev}"; {hint}') from error
 
@@ -115,7 +115,7 @@ def _tree(top: Path, commit: str) -> dict[str, _File]:
     """All plain files of a commit, by path."""
     files = {}
     for entry in (
-        _git(top, "ls-tree", "-r", "-z", "--long", "--full-tree", commit).decode("utf-8", "replace").split("\0")
+        git(top, "ls-tree", "-r", "-z", "--long", "--full-tree", commit).decode("utf-8", "replace").split("\0")
     ):
         match = re.fullmatch(r"(\d+) blob ([0-9a-f]+) +(\d+)\t(.*)", entry, re.DOTALL)
         if match and match[1] != "120000":
@@ -155,7 +155,7 @@ def _read(top: Path, blobs: Sequence[str]) -> Iterator[bytes]:
     """The bytes of each blob, in order."""
     if not blobs:
         return
-    answer = memoryview(_git(top, "cat-file", "--batch", given="\n".join(blobs).encode() + b"\n"))
+    answer = memoryview(git(top, "cat-file", "--batch", given="\n".join(blobs).encode() + b"\n"))
     at = 0
     for _ in blobs:
         end = bytes(answer[at : at + 200]).index(b"\n")
@@ -163,17 +163,3 @@ def _read(top: Path, blobs: Sequence[str]) -> Iterator[bytes]:
         start = at + end + 1
         yield bytes(answer[start : start + size])
         at = start + size + 1
-
-
-def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
-    """What git says. Raises UsageError where it is not there, or refuses."""
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=120, check=False)  # noqa: S603
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"this needs git, which cannot be run: {error}") from error
-    if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-        hint = "; this compares with git's history: git init, and commit" if "not a git repository" in told else ""
-        raise UsageError(f"git: {told or 'it failed'}{hint}")
-    return done.stdout

@@ -56,19 +56,19 @@ def shelves(project: Project, session: Session, *, moving: bool = True) -> Shelv
     shared = project.shared
     if shared is None:
         raise UsageError("this project has no store; add to its manifest: store: clips (or a shared folder's path)")
-    if moving and shared.is_away:
-        raise StoreError(f"the store {shared.folder} is not there; mount it, or make the folder")
+    if moving:
+        shared.check_there()
     lock, graph = session.snapshot.lock, session.graph
     named: set[Fingerprint] = {*lock.clips, *graph.clips}
     ours = tuple(clip for clip in scan(session.store.layout.clips) if clip.key in named)
-    theirs = tuple(clip for clip in shared.clips() if clip.key in named) if shared.is_there else ()
+    theirs, pointers = (tuple(clip for clip in kind if clip.key in named) for kind in shared.clips())
     here = {(clip.key, clip.digest) for clip in (*ours, *theirs)}
     absent = {key for key, digest in lock.clips.items() if key in graph.clips and (key, digest) not in here}
     return Shelves(
         shared=shared,
         ours=ours,
         theirs=theirs,
-        pointers=tuple(clip for clip in shared.pointers() if clip.key in named),
+        pointers=pointers,
         nowhere=tuple(f"{graph.clips[key].span}: {graph.clips[key].address}" for key in graph.clips if key in absent),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.lock import Lock
 
@@ -27,6 +27,9 @@ State = Literal[
     "forgotten",
 ]
 
+
+# Paid for, and not here yet: what a build collects.
+IN_FLIGHT: Final = ("submitted", "answered", "fetched")
 
 Charged = Literal["no", "yes", "unknown"]
 

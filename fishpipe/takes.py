@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.graph.fingerprints import words_of
 from fishpipe.lock import MOST_TAKES
+from fishpipe.snapshot import IN_FLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 # Numbers are looked for until so many in a row are unknown.
 _GAP: Final = 20
-_OPEN: Final = ("submitted", "answered", "fetched")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +44,25 @@ class Take:
 def takes_of(step: ClipStep, snapshot: Snapshot) -> list[Take]:
     """All renderings of a step's words that ledger, lock or clips know; the current one in any case."""
     found, unknown, number = [], 0, 0
-    while unknown < _GAP and number < MOST_TAKES:
+    while (unknown < _GAP or number < step.take) and number < MOST_TAKES:
         number += 1
-        other = step if number == step.take else step.at_take(number)
-        key = other.fingerprint
-        digest, row, locked = snapshot.clips.get(key), snapshot.calls.get(key), key in snapshot.lock.clips
-        current = number == step.take
-        unknown = 0 if digest or row or locked else unknown + 1
-        if digest or row or locked or current:
-            found.append(Take(step=other, digest=digest, row=row, locked=locked, current=current))
-    if step.take > number:
-        key = step.fingerprint
-        known = snapshot.clips.get(key), snapshot.calls.get(key), key in snapshot.lock.clips
-        found.append(Take(step=step, digest=known[0], row=known[1], locked=known[2], current=True))
+        take = _take(step if number == step.take else step.at_take(number), snapshot, current=number == step.take)
+        is_known = take.is_made or take.row is not None
+        unknown = 0 if is_known else unknown + 1
+        if is_known or take.current:
+            found.append(take)
     return found
+
+
+def _take(step: ClipStep, snapshot: Snapshot, *, current: bool) -> Take:
+    key = step.fingerprint
+    return Take(
+        step=step,
+        digest=snapshot.clips.get(key),
+        row=snapshot.calls.get(key),
+        locked=key in snapshot.lock.clips,
+        current=current,
+    )
 
 
 def next_takes(step: ClipStep, snapshot: Snapshot, taken: frozenset[Fingerprint], count: int) -> list[ClipStep]:
@@ -82,7 +87,7 @@ def with_open_takes(graph: Graph, calls: Mapping[Fingerprint, CallRow]) -> Graph
     clips = dict(graph.clips)
     by_words: dict[Fingerprint, ClipStep] | None = None
     for key, row in calls.items():
-        if row.kind != "clip" or row.state not in _OPEN or key in clips:
+        if row.kind != "clip" or row.state not in IN_FLIGHT or key in clips:
             continue
         by_words = by_words or {step.words: step for step in graph.clips.values()}
         step = by_words.get(words_of(row.record))

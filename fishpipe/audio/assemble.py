@@ -151,9 +151,7 @@ def _decoded(item: Item, clips: Mapping[Fingerprint, ClipFile]) -> AudioSegment:
             clip = clips[item.clip]
             data = clip.path.read_bytes()
             if hashlib.sha256(data).hexdigest() != clip.digest:
-                with suppress(OSError):
-                    clip.path.replace(clip.path.with_suffix(".damaged"))
-                raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} was damaged", item.clip)
+                raise _damaged(item, clip, "was damaged")
             return _sound(item, clip, data)
         if item.asset is None:
             raise AudioError("a pause has no sound")
@@ -169,10 +167,14 @@ def _sound(item: Item, clip: ClipFile, data: bytes) -> AudioSegment:
     try:
         return decode_clip(data, clip.format, clip.sample_rate)
     except AudioError as error:
-        with suppress(OSError):
-            clip.path.replace(clip.path.with_suffix(".damaged"))
-        what = f"{item.address} ({item.span}): its clip {clip.path} is no sound: {error}"
-        raise DamagedClip(what, str(item.clip)) from error
+        raise _damaged(item, clip, f"is no sound: {error}") from error
+
+
+def _damaged(item: Item, clip: ClipFile, what: str) -> DamagedClip:
+    """The error of a clip that cannot be used; its file is put aside."""
+    with suppress(OSError):
+        clip.path.replace(clip.path.with_suffix(".damaged"))
+    return DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} {what}", str(item.clip))
 
 
 def _timeline(step: OutputStep, cuts: Iterable[Cut | None]) -> Timeline:

@@ -97,8 +97,8 @@ def build(
         )  # fmt: skip
         done = project.run(planned, reporter(arguments), how)
         tell_unshared(planned)
-    if done.damaged and not (done.failed or collect):
-        done = _mend(project, arguments, decided, rules, how, done, yes=yes)
+        if done.damaged and not (done.failed or collect):
+            done = _mend(project, arguments, decided, rules, how, done, yes=yes)
     tell(project, arguments, done)
     return done.exit_code
 
@@ -107,8 +107,11 @@ def _mend(
     project: Project, arguments: Arguments, options: PlanOptions, rules: Rules, how: RunOptions, done: RunFinished, *,
     yes: bool,
 ) -> RunFinished:  # fmt: skip
-    """Clips were put aside: another plan sees to them, within the rules, and what is left of the budget."""
-    with project.hold(), project.session(arguments.targets, options, writing=True) as session:
+    """Clips were put aside: another plan sees to them, within the rules, and what is left of the budget.
+
+    The project is held.
+    """
+    with project.session(arguments.targets, options, writing=True) as session:
         check_allowed(project, session, rules, spent=done.usd)
         if not yes and is_terminal():
             confirm(project, session.plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -16,7 +17,7 @@ import click
 from fishpipe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fishpipe.access import Setting
     from fishpipe.manifest.model import ProviderName
@@ -188,6 +189,14 @@ def out(text: str) -> None:
 def err(text: str) -> None:
     """Progress and messages, to stderr."""
     click.echo(text, err=True)
+
+
+def answer(arguments: Arguments, data: Mapping[str, Any], words: str) -> None:
+    """A result, as JSON or in words."""
+    if arguments.json:
+        out(json.dumps(data, ensure_ascii=False, indent=2))
+    elif not arguments.quiet:
+        out(words)
 
 
 def is_terminal() -> bool:

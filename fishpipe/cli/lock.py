@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishpipe.cli.common import Arguments, common, err, open_project, options, out, with_manifest
+from fishpipe.cli.common import Arguments, answer, common, err, open_project, options, with_manifest
 from fishpipe.errors import UsageError
 from fishpipe.lock import Lock, mended, merged
 from fishpipe.locking import pins_of, reachable, voice_entries, would_change
@@ -81,7 +80,7 @@ def _merge(arguments: Arguments) -> int:
         write_lock(path, whole)
     for line in dropped:
         err(f"{path}: dropped, it is no entry: {line[:100]}")
-    _say(arguments, {"lock": str(path), "entries": len(whole.entries), "dropped": dropped}, f"{path} is whole")
+    answer(arguments, {"lock": str(path), "entries": len(whole.entries), "dropped": dropped}, f"{path} is whole")
     return 0
 
 
@@ -91,7 +90,7 @@ def _show(project: Project, arguments: Arguments) -> int:
     data = _data(lock) | {"to_add": more}
     kinds = ", ".join(count(data[kind], kind[:-1]) for kind in ("clips", "voices", "pins") if data[kind])
     missing = f"; {count(len(more), 'entry')} to add: fishpipe build".replace("entrys", "entries") if more else ""
-    _say(arguments, data, f"{lock.name}: {kinds or 'empty'}{missing}")
+    answer(arguments, data, f"{lock.name}: {kinds or 'empty'}{missing}")
     return 0
 
 
@@ -118,7 +117,7 @@ def _check(project: Project, arguments: Arguments) -> int:
             if row and row.state == "trained"
         ]
     words = "\n".join(problems) or f"{lock.name} is complete: {count(len(graph.clips), 'clip')} here and whole"
-    _say(arguments, _data(lock) | {"problems": problems}, words)
+    answer(arguments, _data(lock) | {"problems": problems}, words)
     return 1 if problems else 0
 
 
@@ -136,7 +135,7 @@ def _from_ledger(project: Project, arguments: Arguments) -> int:
         pins = [e for e in pins_of(session.snapshot.lines, rows, fixed) if (e.kind, e.key) not in before.entries]
         after = save(project.lock_path, before, [*entries, *pins])
     added = len(after.entries) - len(before.entries)
-    _say(arguments, _data(after) | {"added": added}, f"{after.name}: {added} added, {len(after.entries)} in all")
+    answer(arguments, _data(after) | {"added": added}, f"{after.name}: {added} added, {len(after.entries)} in all")
     return 0
 
 
@@ -150,7 +149,7 @@ def _prune(project: Project, arguments: Arguments) -> int:
     if not arguments.json and not arguments.quiet:
         for entry in gone:
             err(f"removed {entry.text}")
-    _say(
+    answer(
         arguments,
         _data(after) | {"removed": len(gone)},
         f"{after.name}: {len(gone)} removed, {len(after.entries)} left",
@@ -161,13 +160,6 @@ def _prune(project: Project, arguments: Arguments) -> int:
 def _data(lock: Lock) -> dict[str, Any]:
     pins, voices = len(lock.pins), len(lock.voices)
     return {"lock": lock.name, "clips": len(lock.clips), "voices": voices, "pins": pins}
-
-
-def _say(arguments: Arguments, data: dict[str, Any], words: str) -> None:
-    if arguments.json:
-        out(json.dumps(data, ensure_ascii=False, indent=2))
-    elif not arguments.quiet:
-        out(words)
 
 
 lock.is_plain = True  # type: ignore[attr-defined]

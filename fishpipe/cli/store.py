@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fishpipe.cli.common import Arguments, common, err, open_project, options, out, with_manifest
+from fishpipe.cli.common import Arguments, answer, common, err, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.report.prose import count, megabytes
 from fishpipe.shelving import Moved, Shelves, pull, push, shelves, verify
@@ -38,7 +38,7 @@ def store(arguments: Arguments, *, lfs: bool) -> int:
     if rest and not rest[0].endswith((".yaml", ".yml")) and not os.path.isdir(rest[0]):  # noqa: PTH112
         hint = did_you_mean(rest[0], _VERBS) or f"expected {', '.join(_VERBS)}"
         raise UsageError(f'store knows no "{rest[0]}"; {hint}')
-    project = open_project(with_manifest(_with(arguments, rest)))
+    project = open_project(with_manifest(replace(arguments, targets=rest)))
     if lfs:
         return _lfs(project)
     scripts = list(project.manifest.scripts)
@@ -56,15 +56,9 @@ def store(arguments: Arguments, *, lfs: bool) -> int:
         damaged = verify(found)
         number = len(found.ours) + len(found.theirs)
         words = damaged or [f"{count(number, 'file')} read: all are whole"]
-        _say(arguments, {"read": number, "damaged": damaged}, words)
+        answer(arguments, {"read": number, "damaged": damaged}, "\n".join(words))
         return 1 if damaged else 0
     return _status(arguments, found)
-
-
-def _with(arguments: Arguments, names: tuple[str, ...]) -> Arguments:
-    from dataclasses import replace
-
-    return replace(arguments, targets=names)
 
 
 def _status(arguments: Arguments, found: Shelves) -> int:
@@ -83,7 +77,7 @@ def _status(arguments: Arguments, found: Shelves) -> int:
         "theirs": len(found.theirs), "to_push": len(found.to_push), "to_pull": len(found.to_pull),
         "pointers": len(found.pointers), "nowhere": list(found.nowhere),
     }  # fmt: skip
-    _say(arguments, data, words)
+    answer(arguments, data, "\n".join(words))
     return 0
 
 
@@ -97,7 +91,7 @@ def _tell_moved(arguments: Arguments, verb: str, moved: Moved, after: Shelves | 
     for failure in [*moved.failed, *absent]:
         err(failure)
     data = {verb: moved.count, "bytes": moved.bytes, "failed": moved.failed, "absent": absent}
-    _say(arguments, data, [f"{count(moved.count, 'clip')} {verb}, {megabytes(moved.bytes)}"])
+    answer(arguments, data, f"{count(moved.count, 'clip')} {verb}, {megabytes(moved.bytes)}")
     return 1 if moved.failed or absent else 0
 
 
@@ -118,13 +112,6 @@ def _lfs(project: Project) -> int:
 
 def _sum(clips: tuple[Any, ...] | list[Any]) -> str:
     return f"{count(len(clips), 'clip')}, {megabytes(sum(clip.size for clip in clips))}" if clips else "none"
-
-
-def _say(arguments: Arguments, data: dict[str, Any], words: list[str]) -> None:
-    if arguments.json:
-        out(json.dumps(data, ensure_ascii=False, indent=2))
-    elif not arguments.quiet:
-        out("\n".join(words))
 
 
 store.is_plain = True  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ def diff_text(data: dict[str, Any]) -> str:
     """The same for a person: a line a change, words as ``[-was-]{+is+}``."""
     lines = []
     for change in data["changes"]:
-        what = "; ".join(_details(change, _plain, arrow="→"))
+        what = "; ".join(_details(change, _plain))
         price = f" ({change['price']})" if change["price"] else ""
         lines.append(f"{_SIGNS[change['kind']]} {change['place']}: {change['address']}: {what}{price}")
     lines += [f"{name}: {_span(seconds)}" for name, seconds in data["seconds"].items() if _differs(seconds)]
@@ -64,7 +64,7 @@ def diff_markdown(data: dict[str, Any]) -> str:
     if data["changes"]:
         lines += ["", "| line | change | cost |", "| --- | --- | --- |"]
     for change in data["changes"]:
-        what = "<br>".join(_details(change, _marked, arrow="→", escape=_escaped))
+        what = "<br>".join(_details(change, _marked, escape=_escaped))
         lines.append(f"| {_escaped(change['address'])} | {what} | {_escaped(change['price'])} |")
     durations = [f"- {_escaped(name)}: {_span(s)}" for name, s in data["seconds"].items() if _differs(s)]
     return "\n".join([*lines, *(["", *durations] if durations else [])])
@@ -119,9 +119,7 @@ def word_diff(before: str, after: str) -> list[tuple[str, str]]:
     return found
 
 
-def _details(
-    change: dict[str, Any], words: Callable[[Words], str], *, arrow: str, escape: Callable[[str], str] = str
-) -> list[str]:
+def _details(change: dict[str, Any], words: Callable[[Words], str], escape: Callable[[str], str] = str) -> list[str]:
     """What is said of one change, in parts."""
     before, after = change["before"], change["after"]
     if change["kind"] in ("added", "removed"):
@@ -136,10 +134,10 @@ def _details(
     if "words" in change["what"]:
         parts.append(f'"{words([(item["op"], item["text"]) for item in change["words"]])}"')
     if "voice" in change["what"]:
-        parts.append(f"voice {escape(before['voice'] or 'default')} {arrow} {escape(after['voice'] or 'default')}")
-    parts += [escape(f"{s['name']} {short(s['before'])} {arrow} {short(s['after'])}") for s in change["settings"]]
+        parts.append(f"voice {escape(before['voice'] or 'default')} → {escape(after['voice'] or 'default')}")
+    parts += [escape(f"{s['name']} {short(s['before'])} → {short(s['after'])}") for s in change["settings"]]
     if "take" in change["what"]:
-        parts.append(f"take {before['take']} {arrow} {after['take']}")
+        parts.append(f"take {before['take']} → {after['take']}")
     if "order" in change["what"]:
         parts.append(f"moved (it was {escape(before['address'])})")
     return parts

@@ -16,6 +16,7 @@ from fishpipe.errors import (
 )
 from fishpipe.events import CallProblem, RunFinished, Stopping
 from fishpipe.runner.cures import charged, cure, place_of
+from fishpipe.snapshot import IN_FLIGHT
 
 if TYPE_CHECKING:
     from fishpipe.events import OutputWritten
@@ -112,7 +113,7 @@ class Tally:
     def summary(self, graph: Graph, *, free: bool) -> RunFinished:
         """How it went, as far as it went; after a second signal, calls without an answer are in doubt."""
         rows = [row for key in (*graph.clips, *graph.voices) if (row := self.context.store.row(key))]
-        collectable = sum(1 for row in rows if row.state in ("submitted", "answered", "fetched"))
+        collectable = sum(1 for row in rows if row.state in IN_FLIGHT)
         if self.interrupted:
             self.in_doubt = sum(1 for row in rows if row.state == "intended")
         spending = self.spending

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fishpipe.errors import StoreError
+from fishpipe.errors import StoreError, UsageError
 from fishpipe.lock import Lock, parse_lock
 from fishpipe.store.durable import write_whole
+from fishpipe.store.git import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,15 @@ def let_git_merge(path: Path) -> Path | None:
 
     Nothing is written outside of a git work tree, for a file that git ignores, or where an attribute is set.
     """
-    attribute = _git(path, "check-attr", "merge", "--", path.name)
-    if attribute is None or not attribute.strip().endswith(": unspecified"):
+    try:
+        attribute = git(path.parent, "check-attr", "merge", "--", path.name)
+    except UsageError:
         return None
-    if _git(path, "check-ignore", "--quiet", "--", path.name) is not None:
+    if not attribute.strip().endswith(b": unspecified"):
+        return None
+    with suppress(UsageError):
+        # It fails where nothing is ignored.
+        git(path.parent, "check-ignore", "--quiet", "--", path.name)
         return None
     return add_line(path.with_name(".gitattributes"), f"{path.name} merge=union")
 
@@ -56,13 +62,3 @@ def add_line(file: Path, line: str) -> Path | None:
     except (OSError, ValueError) as error:
         raise StoreError(f"{file} cannot be written: {error}") from error
     return file
-
-
-def _git(path: Path, *arguments: str) -> str | None:
-    """What git says; None where it fails, or is not there."""
-    command = ["git", "-C", str(path.parent), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout if done.returncode == 0 else None

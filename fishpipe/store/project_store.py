@@ -11,6 +11,7 @@ import json
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from fishpipe.errors import StoreError
@@ -96,7 +97,9 @@ class ProjectStore:
     ) -> Snapshot:
         """The world as a plan of `graph` sees it; `calls` are those of `calls()`."""
         ledger = self._ledger
-        clips, others = self._clips(calls, ledger.sizes() if ledger else {}, lock)
+        theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
+        files = chain(scan(self.layout.clips), theirs)
+        clips, others = _sorted_out(files, calls, ledger.sizes() if ledger else {}, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
         made = {key: outputs[name] for key, path in paths.items() if (name := self._name(path)) in outputs}
@@ -109,7 +112,7 @@ class ProjectStore:
             clips=clips,
             others=others,
             lock=lock,
-            pointers=frozenset(clip.key for clip in self.shared.pointers()) if self.shared is not None else frozenset(),
+            pointers=frozenset(clip.key for clip in pointers),
             lines=ledger.lines(graph.manifest) if ledger else {},
             outputs={key: row for key, (row, _, _) in made.items()},
             files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
@@ -117,34 +120,6 @@ class ProjectStore:
             spent_month=ledger.spent(graph.realm, month) if ledger else 0.0,
             tools=tools,
         )
-
-    def _clips(
-        self, calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int], lock: Lock
-    ) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
-        """The clips that are here and whole, and those that are here in the place of the lock's.
-
-        The lock's digest wins, then the ledger's; a clip that neither knows counts by its name.
-        """
-        found: dict[Fingerprint, Digest] = {}
-        others: dict[Fingerprint, Digest] = {}
-        for clip in self.files():
-            key, digest = clip.key, clip.digest
-            row, locked = calls.get(key), lock.clips.get(key)
-            recorded = row.digest if row else None
-            damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
-            if damaged:
-                continue
-            if (locked or recorded) in (None, digest):
-                found.setdefault(key, digest)
-            elif locked is not None:
-                others.setdefault(key, digest)
-        return found, {key: digest for key, digest in others.items() if key not in found}
-
-    def files(self) -> Iterator[Clip]:
-        """All clips that can be read: ours, then those of the shared folder."""
-        yield from scan(self.layout.clips)
-        if self.shared is not None:
-            yield from self.shared.clips()
 
     def adopt(self, graph: Graph, snapshot: Snapshot) -> None:
         """Write rows for what is known from elsewhere: clips that lie here, what the lock has, consents."""
@@ -170,19 +145,22 @@ class ProjectStore:
 
     def lacks(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Whether the shared folder lacks one of our clips, and is there to take it."""
-        own = clip_path(self.layout.clips, key, digest, suffix)
-        if self.shared is None or self.shared.is_away or not own.exists():
+        if self.shared is None or self.shared.is_away:
             return False
-        theirs = self.shared.find(key, digest, suffix)
-        return theirs is None or theirs.stat().st_size != own.stat().st_size
+        own = self._own(key, digest, suffix)
+        return own is not None and not self.shared.has(own)
+
+    def _own(self, key: Fingerprint, digest: Digest, suffix: str) -> Clip | None:
+        path = clip_path(self.layout.clips, key, digest, suffix)
+        return Clip(key, digest, suffix, path, path.stat().st_size) if path.exists() else None
 
     def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Copy one of our clips into the shared folder; whether one was copied. Failing costs nothing, and is told."""
-        path = clip_path(self.layout.clips, key, digest, suffix)
-        if self.shared is None or not path.exists():
+        own = self._own(key, digest, suffix) if self.shared is not None else None
+        if self.shared is None or own is None:
             return False
         try:
-            return self.shared.put(Clip(key, digest, suffix, path, path.stat().st_size))
+            return self.shared.put(own)
         except StoreError as error:
             self.unshared = str(error)
             return False
@@ -332,6 +310,29 @@ class ProjectStore:
     def _name(self, path: Path) -> str:
         """An output in the ledger: relative to the state's folder, so that a project may move."""
         return os.path.relpath(path, self.layout.state)
+
+
+def _sorted_out(
+    files: Iterable[Clip], calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int], lock: Lock
+) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
+    """The clips that are here and whole, and those that are here in the place of the lock's.
+
+    The lock's digest wins, then the ledger's; a clip that neither knows counts by its name.
+    """
+    found: dict[Fingerprint, Digest] = {}
+    others: dict[Fingerprint, Digest] = {}
+    for clip in files:
+        key, digest = clip.key, clip.digest
+        row, locked = calls.get(key), lock.clips.get(key)
+        recorded = row.digest if row else None
+        damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
+        if damaged:
+            continue
+        if (locked or recorded) in (None, digest):
+            found.setdefault(key, digest)
+        elif locked is not None:
+            others.setdefault(key, digest)
+    return found, {key: digest for key, digest in others.items() if key not in found}
 
 
 def _by_name(step: ClipStep, digest: Digest | None) -> CallRow:

@@ -12,7 +12,6 @@ from fishpipe.store.clips import Clip, clip_path, copy_clip, scan
 from fishpipe.store.durable import digest_of, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -33,16 +32,25 @@ class SharedClips:
         """Whether it is somebody else's, and not there now."""
         return not (self.own or self.is_there)
 
-    def clips(self) -> Iterator[Clip]:
-        """The clips in it; git-lfs's pointers are none. Raises StoreError where it cannot be read."""
+    def clips(self) -> tuple[list[Clip], list[Clip]]:
+        """The clips in it, and what git-lfs has not fetched yet. Raises StoreError where it cannot be read."""
+        kinds: tuple[list[Clip], list[Clip]] = ([], [])
         try:
-            yield from (clip for clip in scan(self.folder) if not clip.is_pointer)
+            for clip in scan(self.folder):
+                kinds[clip.is_pointer].append(clip)
         except OSError as error:
             raise StoreError(f"the store {self.folder} cannot be read: {error.strerror}") from error
+        return kinds
 
-    def pointers(self) -> list[Clip]:
-        """What git-lfs has not fetched yet."""
-        return [clip for clip in scan(self.folder) if clip.is_pointer]
+    def check_there(self) -> None:
+        """Raise StoreError where it is away."""
+        if self.is_away:
+            raise StoreError(f"the store {self.folder} is not there; mount it, or make the folder")
+
+    def has(self, clip: Clip) -> bool:
+        """Whether a clip's file is here, as long as it is to be."""
+        path = self.find(clip.key, clip.digest, clip.suffix)
+        return path is not None and path.stat().st_size == clip.size
 
     def find(self, key: Fingerprint, digest: Digest, suffix: str) -> Path | None:
         """A clip's file, where it is here."""
@@ -62,11 +70,9 @@ class SharedClips:
     def put(self, clip: Clip) -> bool:
         """Keep a copy of a clip; False where it is here already. Raises StoreError, which costs nothing."""
         try:
-            there = clip_path(self.folder, clip.key, clip.digest, clip.suffix)
-            if there.exists() and there.stat().st_size == clip.size:
+            if self.has(clip):
                 return False
-            if not self.own and not self.folder.is_dir():
-                raise StoreError(f"the store {self.folder} is not there; mount it, or make the folder")
+            self.check_there()
             if self.own and not self.folder.exists():
                 self.folder.mkdir(parents=True)
                 write_whole(self.folder / ".gitignore", b"claims/\n*.damaged\n*.part\n")
