@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from fishpipe.audio.assemble import Stitcher
-from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.audio.lame import Mp3Writer
 from fishpipe.errors import Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, OutputStep
 from fishpipe.manifest.model import Edits, Output
-from fishpipe.ports import ClipFile
+from fishpipe.ports import ClipFile, Job
 
 CLIP_SECONDS = 5.0
 DISTINCT = 20
@@ -37,6 +37,13 @@ class NoCache:
         del key
 
     def remember(self, values: object) -> None:
+        """Nothing."""
+
+    def unit(self, key: str) -> None:
+        """Nothing."""
+        del key
+
+    def keep_unit(self, key: str, data: bytes) -> None:
         """Nothing."""
 
 
@@ -70,7 +77,7 @@ def stitch(minutes: float) -> None:
         output = Output(path=folder / "out.mp3", shown="out.mp3", span=span, format="mp3")
         step = OutputStep(output=output, script="b", items=items, tags={})
         start = time.process_time()
-        row = Stitcher(NoCache(), {}, lambda _: None).assemble(step, 1, clips, "")
+        row = Stitcher(NoCache(), {}, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
         cpu = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(json.dumps({"seconds": row.length / row.rate, "cpu": cpu, "peak_mb": peak}))

@@ -28,7 +28,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.audio.lame import Mp3Writer
 
 LONGEST_POLL = 1.0
 

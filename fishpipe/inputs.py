@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Part of every output's recipe: raise it when the stitcher makes other bytes of the same recipe.
-STITCHER: Final = 1
+STITCHER: Final = 2
 
 
 def tools() -> str:

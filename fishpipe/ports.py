@@ -216,16 +216,32 @@ class Store(Protocol):
         """An output was made of these clips."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An output to make."""
+
+    step: OutputStep
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An output that was made: `rate` in samples a second, `length` and its items' `places` in samples."""
+
+    digest: Digest
+    rate: int
+    length: int
+    places: tuple[tuple[int, int], ...]
+
+
 class Assembler(Protocol):
     """Makes outputs."""
 
-    def assemble(
-        self, step: OutputStep, channels: int, clips: Mapping[Fingerprint, ClipFile], recipe: str
-    ) -> OutputRow:
-        """Write the output's file, aside and renamed. Raises Interrupted after `stop`."""
+    def assemble(self, jobs: Sequence[Job], clips: Mapping[Fingerprint, ClipFile]) -> list[Made]:
+        """Write the files of one script's outputs, aside and renamed. Raises Interrupted after `stop`."""
 
     def stop(self) -> None:
-        """Give up the output in the making; may be called from another thread."""
+        """Give up the outputs in the making; may be called from another thread."""
 
 
 class Clock(Protocol):

@@ -19,7 +19,8 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
         if source is None:
             return None
         edits = item.edits
-        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim])
+        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim, edits.tempo])
+        items[-1] += [edits.crossfade, edits.overlap, item.at, item.scope]
     output = step.output
     channels = output_channels(step, snapshot)
     parameters = [output.format, output.bitrate, channels, output.sample_rate]

@@ -16,7 +16,7 @@ from fishpipe.locking import pin_entry
 from fishpipe.lockkeeper import clip_entries, save
 from fishpipe.manifest.model import Edits, Micros, Output, Speech
 from fishpipe.plan import PlanOptions, Reason, make_plan
-from fishpipe.ports import ClipFile, Level
+from fishpipe.ports import ClipFile, Job, Level
 from fishpipe.store.durable import flush
 from fishpipe.takes import Take, next_takes, takes_of
 from fishpipe.targets import find_segment
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
     from fishpipe.graph.steps import ClipStep
     from fishpipe.manifest.model import Segment
+    from fishpipe.ports import Made
     from fishpipe.project import Project, Session
-    from fishpipe.snapshot import OutputRow
 
 _WHERE: Final = re.compile(r"(voice|script|id|model|text)(=|~)(.+)", re.DOTALL)
 _NEAR, _APART = Micros(400_000), Micros(1_500_000)
@@ -161,7 +161,7 @@ def _file(session: Session, step: ClipStep) -> ClipFile | None:
     return ClipFile(path=path, digest=digest, format=step.format, sample_rate=step.sample_rate)
 
 
-def reel(session: Session, line: Line, path: Path) -> OutputRow:
+def reel(session: Session, line: Line, path: Path) -> Made:
     """All takes of a line that are here, each between its neighbours, at one level, written to `path`.
 
     Raises UsageError where no take is here, or `path` is neither .mp3 nor .wav.
@@ -187,7 +187,7 @@ def reel(session: Session, line: Line, path: Path) -> OutputRow:
     output = Output(path=path, shown=str(path), span=line.step.span, format=kind, bitrate=192)  # type: ignore[arg-type]
     made = OutputStep(output=output, script="", items=tuple(items), tags={"title": f"{_REEL} {line.address}"})
     try:
-        return Stitcher(_Cuts(), {}, flush).assemble(made, 1, files, "")
+        return Stitcher(_Memory(), {}, flush).assemble([Job(step=made, channels=1)], files)[0]
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -212,11 +212,17 @@ def _neighbours(session: Session, line: Line) -> tuple[ClipStep | None, ClipStep
     return clips.get(keys[at - 1]) if at else None, clips.get(keys[at + 1]) if at + 1 < len(keys) else None
 
 
-class _Cuts:
-    """Remembers cuts for one reel."""
+class _Memory:
+    """Remembers cuts for one reel, and no units."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
+
+    def unit(self, key: str) -> None:
+        del key
+
+    def keep_unit(self, key: str, data: bytes) -> None:
+        del key, data
 
     def recall(self, key: str) -> str | None:
         return self._known.get(key)

@@ -1,13 +1,18 @@
 """Lengths and gaps → where each item starts and ends in one output, in samples. Pure.
 
 A gap is the silence from the end of a sound to the next sound; there is none after the last. A pause
-replaces the gap before it. Starts and ends are absolute, so segments may come to overlap.
+replaces the gap before it. Starts and ends are absolute, so segments may overlap.
+
+On a grid (the frames of an mp3) a sound that follows enough silence starts on a multiple of it: its gap moves by
+at most half a step, and the moves do not add up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NewType
+
+from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,14 +20,32 @@ if TYPE_CHECKING:
     from fishpipe.manifest.model import Micros
 
 Samples = NewType("Samples", int)
+# So much silence, in samples, hides what an encoder carries over from one frame to the next.
+QUIET: Final = 2304
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A sound whose encoded frames are used as they are: samples of them before it, and behind it."""
+
+    before: int
+    behind: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A sound of `length` samples at the output's rate, and the gap that it asks for after it."""
+    """A sound of `length` samples at the output's rate, and the gap that it asks for after it.
+
+    The next sound begins `overlap` before this one ends. `at` is the time in `scope` (a script in an output) at which
+    this one begins.
+    """
 
     length: Samples
     gap: Micros
+    overlap: Micros | int = 0
+    at: Micros | None = None
+    scope: str = ""
+    copied: Copied | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +53,16 @@ class Silence:
     """A pause."""
 
     duration: Micros
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """From `start` up to `end`, in samples of the output."""
+    """From `start` up to `end`, in samples of the output; `unit` is where its unit begins, if it begins one."""
 
     start: Samples
     end: Samples
+    unit: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +79,81 @@ class Timeline:
         return self.length / self.rate
 
 
-def to_samples(time: Micros, rate: int) -> Samples:
+def to_samples(time: Micros | int, rate: int) -> Samples:
     """Microseconds as samples, rounded half up in whole numbers."""
     return Samples((time * rate + 500_000) // 1_000_000)
 
 
-def lay_out(items: Iterable[Sound | Silence], rate: int) -> Timeline:
-    """Place the items one after the other."""
-    cursor, gap = 0, 0
-    places = []
-    for item in items:
-        if isinstance(item, Silence):
-            start, gap = cursor, 0
-            cursor += to_samples(item.duration, rate)
-        else:
-            start = cursor + gap
-            cursor = start + item.length
-            gap = to_samples(item.gap, rate)
-        places.append(Place(Samples(start), Samples(cursor)))
-    return Timeline(rate, tuple(places), Samples(cursor))
+@dataclass
+class Layout:
+    """Places items one after the other, as their lengths come; `rate` in samples a second, `grid` in samples.
+
+    With a grid of 1 each sound begins a unit that does not touch the one before.
+    """
+
+    rate: int
+    grid: int = 1
+    length: int = 0
+    _cursor: int = 0
+    _gap: int = 0
+    _shift: int = 0
+    _end: int = 0
+    _free: int = 0
+    _is_copied: bool = False
+    _is_first: bool = True
+    _origins: dict[str, int] = field(default_factory=dict)
+
+    def add(self, item: Sound | Silence) -> Place:
+        """Where the next item lies. Raises AudioError where it would be late, or overlap more than there is."""
+        place = self._silence(item) if isinstance(item, Silence) else self._sound(item)
+        self.length = max(self.length, place.end)
+        return place
+
+    def _silence(self, item: Silence) -> Place:
+        start, self._gap = self._cursor, 0
+        self._origins.setdefault(item.scope, start)
+        self._cursor += to_samples(item.duration, self.rate)
+        return Place(Samples(start + self._shift), Samples(self._cursor + self._shift))
+
+    def _sound(self, item: Sound) -> Place:
+        ideal = self._cursor + self._gap
+        origin = self._origins.setdefault(item.scope, 0 if not item.scope else ideal)
+        if item.at is not None:
+            ideal = origin + to_samples(item.at, self.rate)
+            if ideal < self._cursor:
+                late = (self._cursor - ideal) / self.rate
+                raise AudioError(
+                    f"begins {late:.2f} s too late for at: {item.at / 1e6:g}s: what is before it is too long"
+                )
+        overlap = to_samples(item.overlap, self.rate)
+        if overlap > item.length:
+            length = item.length / self.rate
+            raise AudioError(f"overlaps by {item.overlap / 1e6:g} s with the next, and lasts {length:.2f} s only")
+        unit = self._begin(ideal, item.copied)
+        start = ideal + self._shift
+        self._cursor = ideal + item.length
+        self._gap = -overlap if overlap else to_samples(item.gap, self.rate)
+        self._end, self._is_first = max(self._end, start + item.length), False
+        behind = item.copied.behind if item.copied else QUIET
+        self._free, self._is_copied = -(-(self._end + behind) // self.grid) * self.grid, item.copied is not None
+        return Place(Samples(start), Samples(start + item.length), unit)
+
+    def _begin(self, ideal: int, copied: Copied | None) -> int | None:
+        """Where the unit of a sound at `ideal` begins, if it begins one; the sound may move onto the grid."""
+        if self.grid == 1:
+            return ideal if ideal > self._end or self._is_first else None
+        before = copied.before if copied else 0 if self._is_first and ideal < self.grid else self.grid
+        unit = (ideal - before + self.grid // 2) // self.grid * self.grid
+        if unit < self._free:
+            if copied is None and not self._is_copied and not self._is_first:
+                return None
+            unit = self._free
+        self._shift = unit + before - ideal
+        return unit
+
+
+def lay_out(items: Iterable[Sound | Silence], rate: int, grid: int = 1) -> Timeline:
+    """Place all items. Raises AudioError as `Layout.add` does."""
+    layout = Layout(rate, grid)
+    places = tuple(layout.add(item) for item in items)
+    return Timeline(rate, places, Samples(layout.length))

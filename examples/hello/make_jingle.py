@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.audio.lame import Mp3Writer
 
 RATE = 44100
 SECONDS = 5.0

@@ -5,41 +5,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import miniaudio
+import numpy as np
 
 from fishpipe.audio.carrier import AudioSegment, segment
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
-def decode_clip(data: bytes, kind: str, sample_rate: int) -> AudioSegment:
-    """A clip's bytes: `kind` mp3, or pcm (signed 16-bit little-endian mono at `sample_rate`). Raises AudioError."""
+def decode_clip(data: bytes, kind: str, sample_rate: int, *, wide: bool = False) -> AudioSegment:
+    """A clip's bytes: `kind` mp3, or pcm (signed 16-bit little-endian mono at `sample_rate`). Raises AudioError.
+
+    `wide` decodes an mp3 to 32 bits.
+    """
     if kind == "pcm":
         if not data or len(data) % 2:
             raise AudioError(f"{len(data)} bytes are not whole 16-bit samples")
         return segment(data, sample_rate, 1)
     try:
-        sound = miniaudio.mp3_read_s16(data)
+        sound = miniaudio.mp3_read_f32(data) if wide else miniaudio.mp3_read_s16(data)
     except miniaudio.DecodeError as error:
         raise AudioError(f"not an mp3: {error}") from error
     if not sound.num_frames:
         raise AudioError("an mp3 without a single frame")
+    if wide:
+        return segment(_wide(sound.samples), sound.sample_rate, sound.nchannels, 4)
     return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels)
 
 
-def decode_file(path: Path) -> AudioSegment:
+def _wide(samples: Iterable[float]) -> bytes:
+    whole = np.rint(np.asarray(samples, np.float64) * 2147483648)
+    return np.clip(whole, -2147483648, 2147483647).astype("<i4").tobytes()
+
+
+def decode_file(path: Path, *, wide: bool = False) -> AudioSegment:
     """An audio file of the project: mp3, wav, flac or ogg vorbis; more than two channels are mixed to two."""
+    kind = miniaudio.SampleFormat.SIGNED32 if wide else miniaudio.SampleFormat.SIGNED16
     try:
         channels, rate = header(path)
-        sound = miniaudio.decode(
-            path.read_bytes(), miniaudio.SampleFormat.SIGNED16, nchannels=min(channels, 2), sample_rate=rate
-        )
+        sound = miniaudio.decode(path.read_bytes(), kind, nchannels=min(channels, 2), sample_rate=rate)
     except (miniaudio.MiniaudioError, OSError) as error:
         raise AudioError(f"{path}: {error}") from error
     if not sound.num_frames:
         raise AudioError(f"{path} holds no sound")
-    return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels)
+    return segment(sound.samples.tobytes(), sound.sample_rate, sound.nchannels, 4 if wide else 2)
 
 
 def duration(path: Path) -> float:

@@ -1,23 +1,23 @@
-"""Edits of one sound: trim, gain, fades, channels and rate; lengths are counted in samples.
+"""Edits of one sound: trim, gain, fades, tempo, channels and rate; lengths are counted in samples.
 
-All gains are one curve, applied once in float32 and quantised once: pydub's own gain and fades truncate to
-16 bits at each step. Resampling is soxr's.
+All gains are one curve, applied once in float32 and quantised once, where the sound is written: pydub's own gain
+and fades truncate to 16 bits at each step. Resampling is soxr's, the change of tempo ffmpeg's (`atempo`).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import soxr
 
-from fishpipe.audio.carrier import AudioSegment, samples, segment
+from fishpipe.audio.carrier import AudioSegment, Floats, Sound, floats, samples
 from fishpipe.timeline import Samples, to_samples
 
 if TYPE_CHECKING:
-    from fishpipe.manifest.model import Edits, Micros
+    from fishpipe.manifest.model import Edits, Micros, Trim
 
 THRESHOLD_DBFS: Final = -50.0
 KEPT_HEAD: Final = 40_000
@@ -25,7 +25,7 @@ KEPT_TAIL: Final = 120_000
 EDGE_FADE: Final = 5_000
 _WINDOW: Final = 5_000
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Fades = list[tuple[slice, np.ndarray[tuple[int], np.dtype[np.float32]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,14 @@ class Cut:
     end: int
     rate: int
 
-    def length_at(self, rate: int) -> Samples:
-        """Frames after resampling to `rate`, rounded half up."""
-        return Samples(((self.end - self.start) * rate * 2 + self.rate) // (self.rate * 2))
+    def length_at(self, rate: int, tempo: float = 1.0) -> Samples:
+        """Frames after resampling to `rate`, rounded half up, played `tempo` times as fast."""
+        frames = ((self.end - self.start) * rate * 2 + self.rate) // (self.rate * 2)
+        return Samples(frames if tempo == 1 else max(1, round(frames / tempo)))
 
     def to_json(self) -> str:
         """For the cache of measurements."""
-        return json.dumps(asdict(self))
+        return f'{{"start": {self.start}, "end": {self.end}, "rate": {self.rate}}}'
 
     @classmethod
     def from_json(cls, text: str) -> Cut:
@@ -50,18 +51,54 @@ class Cut:
         return cls(**json.loads(text))
 
 
-def find_cut(sound: AudioSegment, trim: str, start: Micros | None, end: Micros | None) -> Cut:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What happens to the samples of a sound: gain in dB, times in microseconds; `cross_` are halves of a crossfade."""
+
+    gain: float = 0.0
+    fade_in: int = 0
+    fade_out: int = 0
+    cross_in: int = 0
+    cross_out: int = 0
+    tempo: float = 1.0
+
+    @classmethod
+    def of(cls, edits: Edits, before: Edits | None = None, gain: float = 0.0) -> Shape:
+        """Of an item's edits; `before` are those of the sound right before it, `gain` comes on top."""
+        edge = EDGE_FADE if edits.trim != "off" else 0
+        return cls(
+            gain=edits.gain + gain,
+            fade_in=max(edits.fade_in, edge),
+            fade_out=max(edits.fade_out, edge),
+            cross_in=before.crossfade if before else 0,
+            cross_out=edits.crossfade,
+            tempo=edits.tempo,
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no samples change but in fades at the ends."""
+        return self.gain == 0 and self.tempo == 1 and not (self.cross_in or self.cross_out)
+
+    @property
+    def key(self) -> list[float]:
+        """As part of the identity of what is made of it."""
+        return [self.gain, self.fade_in, self.fade_out, self.cross_in, self.cross_out, self.tempo]
+
+
+def find_cut(sound: AudioSegment, trim: Trim | float, start: Micros | None, end: Micros | None) -> Cut:
     """What `start`, `end` and `trim` leave of a sound; one that is silent throughout is left whole."""
     rate, frames = sound.frame_rate, int(sound.frame_count())
     first = min(to_samples(start, rate), frames) if start else 0
     last = min(to_samples(end, rate), frames) if end is not None else frames
     if trim == "off" or last <= first:
         return Cut(first, max(first, last), rate)
-    part = samples(sound)[first:last].astype(np.float32).mean(axis=1)
+    threshold = THRESHOLD_DBFS if isinstance(trim, str) else trim
+    part = floats(samples(sound)[first:last]).mean(axis=1)
     window = max(1, rate * _WINDOW // 1_000_000)
     padded = np.pad(part, (0, -len(part) % window)).reshape(-1, window)
     level = np.sqrt(np.mean(np.square(padded), axis=1))
-    loud = np.flatnonzero(level > 32768 * 10 ** (THRESHOLD_DBFS / 20))
+    loud = np.flatnonzero(level > 10 ** (threshold / 20))
     if not len(loud):
         return Cut(first, last, rate)
     head = int(loud[0]) * window - rate * KEPT_HEAD // 1_000_000
@@ -69,28 +106,38 @@ def find_cut(sound: AudioSegment, trim: str, start: Micros | None, end: Micros |
     return Cut(first + max(0, head), min(last, first + tail), rate)
 
 
-def render(sound: AudioSegment, cut: Cut, edits: Edits, rate: int, channels: int, dither: int | None) -> AudioSegment:
-    """The edited sound at the output's rate and channels; `dither` seeds TPDF noise where samples were changed."""
+def render(sound: AudioSegment, cut: Cut, shape: Shape, rate: int, channels: int) -> Sound:
+    """The edited sound at the output's rate and channels: as it was decoded where nothing changes, else floats."""
     part = sound.get_sample_slice(cut.start, cut.end)
     if part.channels != channels:
         part = part.set_channels(channels)
-    length = cut.length_at(rate)
-    fades = _fades(edits, length, rate)
-    if part.frame_rate == rate and edits.gain == 0 and fades is None:
-        return part
-    values: Floats = samples(part).astype(np.float32)
-    changed = edits.gain != 0 or part.frame_rate != rate
+    length = cut.length_at(rate, shape.tempo)
+    fades = _fades(shape, length, rate)
+    whole = samples(part)
+    if part.frame_rate == rate and shape.is_plain and whole.dtype == np.int16:
+        return _faded(whole, fades)
+    values = floats(whole)
     if part.frame_rate != rate:
-        values = _fit(np.asarray(soxr.resample(values, part.frame_rate, rate, quality="VHQ")), length)
-    if edits.gain:
-        values *= np.float32(10 ** (edits.gain / 20))
-    if fades is not None:
-        values *= fades[:, None]
-    if dither is not None and changed:
-        noise = np.random.default_rng(dither)
-        values += noise.random(values.shape, np.float32) - noise.random(values.shape, np.float32)
-    whole = np.clip(np.rint(values), -32768, 32767).astype("<i2")
-    return segment(whole.tobytes(), rate, channels)
+        values = np.asarray(soxr.resample(values, part.frame_rate, rate, quality="VHQ"))
+    if shape.tempo != 1:
+        from fishpipe.audio.stretch import stretch
+
+        values = stretch(values, rate, shape.tempo)
+    values = _fit(values, length)
+    if shape.gain:
+        values = values * np.float32(10 ** (shape.gain / 20))
+    for place, curve in fades:
+        values[place] *= curve[:, None]
+    return values
+
+
+def _faded(whole: Sound, fades: Fades) -> Sound:
+    """Samples of 16 bits that change nowhere but in fades."""
+    if fades:
+        whole = whole.copy()
+        for place, curve in fades:
+            whole[place] = np.rint(whole[place] * curve[:, None])
+    return whole
 
 
 def _fit(values: Floats, length: int) -> Floats:
@@ -99,15 +146,16 @@ def _fit(values: Floats, length: int) -> Floats:
     return np.pad(values, ((0, length - len(values)), (0, 0)))
 
 
-def _fades(edits: Edits, length: int, rate: int) -> Floats | None:
-    """The fade curve (linear in amplitude), or None where there is none; a trimmed edge is faded by 5 ms."""
-    edge = EDGE_FADE if edits.trim == "auto" else 0
-    rise, fall = (min(to_samples(max(time, edge), rate), length) for time in (edits.fade_in, edits.fade_out))  # type: ignore[arg-type]
-    if not rise and not fall:
-        return None
-    curve: Floats = np.ones(length, np.float32)
-    if rise:
-        curve[:rise] *= np.linspace(0, 1, rise, endpoint=False, dtype=np.float32)
-    if fall:
-        curve[length - fall :] *= np.linspace(0, 1, fall, endpoint=False, dtype=np.float32)[::-1]
-    return curve
+def _fades(shape: Shape, length: int, rate: int) -> Fades:
+    """Where a sound is faded, and by which curve: linear in amplitude, a crossfade of equal power."""
+    found = []
+    for time, at_end, is_cross in (
+        (shape.fade_in, False, False), (shape.fade_out, True, False),
+        (shape.cross_in, False, True), (shape.cross_out, True, True),
+    ):  # fmt: skip
+        count = min(to_samples(time, rate), length)
+        if count:
+            rise = np.linspace(0, 1, count, endpoint=False, dtype=np.float32)
+            curve = np.sin(rise * np.float32(np.pi / 2)) if is_cross else rise
+            found.append((slice(length - count, length), curve[::-1]) if at_end else (slice(0, count), curve))
+    return found

@@ -1,4 +1,4 @@
-"""MP3 frames: walked to check a file, and written behind an Info frame of our own.
+"""MP3 frames: walked to check a file, and the Info frame of our own that stands before them.
 
 The Info frame (LAME's extension of Xing's header) carries the count of frames, the encoder's delay and the
 padding, so that decoders cut both and the decoded length is exact to the sample. Sources: ISO 11172-3 2.4.1.3
@@ -8,14 +8,13 @@ padding, so that decoders cut both and the decoded length is exact to the sample
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
-
-import lameenc
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _KBPS: Final = {
@@ -24,7 +23,6 @@ _KBPS: Final = {
 }
 # LAME's encoder delay, in samples; decoders add their own 529 and cut both.
 ENCODER_DELAY: Final = 576
-_QUALITY: Final = 2
 
 
 class Frame(NamedTuple):
@@ -81,66 +79,33 @@ def declared_frames(data: bytes, first: Frame) -> int | None:
     return frames if flags & 1 else None
 
 
-class Mp3Writer:
-    """Encodes 16-bit samples at a constant bitrate into `file`, at its end; `close` patches the Info frame."""
-
-    def __init__(self, file: BinaryIO, rate: int, channels: int, bitrate: int) -> None:
-        self._file = file
-        self._bitrate = bitrate
-        self._encoder = lameenc.Encoder()
-        self._encoder.silence()
-        self._encoder.set_bit_rate(bitrate)
-        self._encoder.set_in_sample_rate(rate)
-        self._encoder.set_out_sample_rate(rate)
-        self._encoder.set_channels(channels)
-        self._encoder.set_quality(_QUALITY)
-        self._info_at = file.tell()
-        self._info_size = (144 if rate >= 32000 else 72) * bitrate * 1000 // rate
-        file.write(bytes(self._info_size))
-        self._head = b""
-        self._bytes = 0
-        self._frame_bytes = channels * 2
-        self._samples = 0
-
-    def write(self, data: bytes) -> None:
-        """Encode interleaved 16-bit samples."""
-        if data:
-            self._samples += len(data) // self._frame_bytes
-            self._put(bytes(self._encoder.encode(data)))
-
-    def close(self) -> None:
-        """Flush the encoder and fill in the Info frame; at least one sample was written."""
-        self._put(bytes(self._encoder.flush()))
-        end = self._file.tell()
-        self._file.seek(self._info_at)
-        self._file.write(self._info())
-        self._file.seek(end)
-
-    def _put(self, data: bytes) -> None:
-        if len(self._head) < 4:
-            self._head += data[:4]
-        self._bytes += len(data)
-        self._file.write(data)
-
-    def _info(self) -> bytes:
-        first = read_frame(self._head, 0)
-        if first is None:
-            raise AudioError("the mp3 encoder made no frame")
-        count = _frame_count(self._bytes, first, self._bitrate)
-        padding = count * first.samples - ENCODER_DELAY - self._samples
-        return info_frame(self._head, first, self._info_size, count, self._bytes, min(padding, 4095), self._bitrate)
+def frame_samples(rate: int) -> int:
+    """Samples of a layer III frame: 1152, or 576 at the low rates of MPEG-2."""
+    return 1152 if rate >= 32000 else 576
 
 
-def _frame_count(size: int, frame: Frame, bitrate: int) -> int:
-    """Frames in `size` bytes at a constant bitrate: padding bytes make the average exact."""
-    return round(size * frame.rate / ((144 if frame.samples == 1152 else 72) * bitrate * 1000))
+def seek_table(marks: Sequence[tuple[int, int]]) -> bytes:
+    """Where in the file each hundredth of its time is, in 256ths; `marks` are (frames, bytes) up to the whole."""
+    frames, size = (max(value, 1) for value in marks[-1])
+    table, step = bytearray(), 0
+    for (before, start), (after, end) in pairwise([(0, 0), *marks]):
+        while step < 100 and step * frames < after * 100:
+            place = start + (end - start) * (step * frames / 100 - before) / max(after - before, 1)
+            table.append(min(255, int(place * 256 / size)))
+            step += 1
+    return bytes(table).ljust(100, b"\xff")
 
 
-def info_frame(head: bytes, first: Frame, size: int, frames: int, data: int, padding: int, bitrate: int) -> bytes:
-    """An Info frame of `size` bytes for `frames` frames of `data` bytes, the last padded by `padding` samples."""
+def info_frame(
+    head: bytes, first: Frame, size: int, frames: int, data: int, padding: int, bitrate: int, table: bytes | None = None
+) -> bytes:
+    """An Info frame of `size` bytes for `frames` frames of `data` bytes, the last padded by `padding` samples.
+
+    `table` is a seek table; without one the bitrate is constant.
+    """
     header = bytes((head[0], head[1], head[2] & 0xFD, head[3]))
-    seek_table = bytes(step * 256 // 100 for step in range(100))
-    tag = b"Info" + struct.pack(">III", 0xF, frames, data + size) + seek_table + struct.pack(">I", 50)
+    places = table or bytes(step * 256 // 100 for step in range(100))
+    tag = b"Info" + struct.pack(">III", 0xF, frames, data + size) + places + struct.pack(">I", 50)
     lame = (
         b"LAME3.100" + bytes((1, 0)) + bytes(4) + bytes(4)  # CBR, lowpass and gains not said
         + bytes((0, min(bitrate, 255)))

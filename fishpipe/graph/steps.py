@@ -154,7 +154,10 @@ class ClipStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing on an output's way: a clip, a file, or (both None) a pause of `edits.gap`."""
+    """One thing on an output's way: a clip, a file, or (both None) a pause of `edits.gap`.
+
+    `at` is when it begins in its `scope`: the output, or a script that is included there.
+    """
 
     address: str
     span: Span
@@ -166,6 +169,8 @@ class Item:
     chapter: str | None = None
     caption: str | None = None
     text: str | None = None
+    at: Micros | None = None
+    scope: str = ""
 
     @property
     def is_pause(self) -> bool:

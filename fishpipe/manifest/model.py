@@ -49,13 +49,20 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edits:
-    """What happens to a sound on its way into an output; costs nothing."""
+    """What happens to a sound on its way into an output; costs nothing.
+
+    `trim` is auto, off, or the level in dBFS below which its ends are cut; `overlap` and `crossfade` take the place
+    of the gap.
+    """
 
     gap: Micros = Micros(300_000)
     gain: float = 0.0
     fade_in: Micros = Micros(0)
     fade_out: Micros = Micros(0)
-    trim: Trim = "auto"
+    trim: Trim | float = "auto"
+    tempo: float = 1.0
+    crossfade: Micros = Micros(0)
+    overlap: Micros = Micros(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

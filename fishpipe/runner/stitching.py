@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import DamagedClip, FishpipeError, Interrupted
 from fishpipe.events import ClipDamaged, OutputStarted, OutputWritten
 from fishpipe.graph.fingerprints import Fingerprint
-from fishpipe.ports import ClipFile
+from fishpipe.ports import ClipFile, Job
 from fishpipe.recipes import output_channels, recipe
+from fishpipe.snapshot import OutputRow
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
     from pathlib import Path
 
     from fishpipe.graph.steps import Graph, OutputStep
     from fishpipe.plan import Stitch
-    from fishpipe.ports import RunContext
+    from fishpipe.ports import Made, RunContext
     from fishpipe.runner.tally import Tally
+    from fishpipe.snapshot import Snapshot
 
 
 class Stitching:
@@ -35,31 +38,40 @@ class Stitching:
         """Write them; what cannot be made is told."""
         clips = self._clip_files()
         snapshot = replace(self._context.snapshot, clips={key: file.digest for key, file in clips.items()})
-        for stitch in stitches:
+        for items, group in groupby((stitch.step for stitch in stitches), key=lambda step: step.items):
+            steps = tuple(group)
             if self._tally.interrupted:
                 return
-            identity = recipe(stitch.step, snapshot)
-            if identity is None:
-                self._say_missing(stitch.step, clips)
+            if any(item.clip and item.clip not in clips for item in items):
+                for step in steps:
+                    self._say_missing(step, clips)
             elif not self._tally.code or self._tally.keep_going:
-                channels = output_channels(stitch.step, snapshot)
-                await self._one(stitch.step, channels, clips, identity)
+                await self._make(steps, clips, snapshot)
 
-    async def _one(self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str) -> None:
-        self._context.reporter.tell(OutputStarted(path=step.output.shown))
+    async def _make(
+        self, steps: tuple[OutputStep, ...], clips: dict[Fingerprint, ClipFile], snapshot: Snapshot
+    ) -> None:
+        """The outputs of the same items together; where that fails, one after the other."""
+        for step in steps:
+            self._context.reporter.tell(OutputStarted(path=step.output.shown))
         try:
-            written = await asyncio.to_thread(self._stitch, step, channels, clips, identity)
+            written = await asyncio.to_thread(self._stitch, steps, clips, snapshot)
         except DamagedClip as error:
             await asyncio.to_thread(self._sift, clips, Fingerprint(error.key))
             if self._mend(clips, error):
-                await self._one(step, channels, clips, identity)
+                await self._make(steps, clips, snapshot)
         except Interrupted:
             return
         except FishpipeError as error:
-            self._tally.unmade(step, str(error), failed=True)
+            if len(steps) > 1:
+                for step in steps:
+                    await self._make((step,), clips, snapshot)
+            else:
+                self._tally.unmade(steps[0], str(error), failed=True)
         else:
-            self._tally.outputs.append(written)
-            self._context.reporter.tell(written)
+            for each in written:
+                self._tally.outputs.append(each)
+                self._context.reporter.tell(each)
 
     def _sift(self, clips: dict[Fingerprint, ClipFile], known: Fingerprint) -> None:
         """Where one clip is damaged others may be: all are read, so that one more plan mends them all."""
@@ -99,12 +111,19 @@ class Stitching:
         return mended
 
     def _stitch(
-        self, step: OutputStep, channels: int, clips: dict[Fingerprint, ClipFile], identity: str
-    ) -> OutputWritten:
-        row = self._context.assembler.assemble(step, channels, clips, identity)
-        self._context.store.stitched(step.output.path, row, {item.clip for item in step.items if item.clip})
+        self, steps: Sequence[OutputStep], clips: dict[Fingerprint, ClipFile], snapshot: Snapshot
+    ) -> list[OutputWritten]:
+        jobs = [Job(step=step, channels=output_channels(step, snapshot)) for step in steps]
+        made = self._context.assembler.assemble(jobs, clips)
+        return [self._kept(step, each, snapshot) for step, each in zip(steps, made, strict=True)]
+
+    def _kept(self, step: OutputStep, made: Made, snapshot: Snapshot) -> OutputWritten:
+        identity = recipe(step, snapshot) or ""
+        row = OutputRow(recipe=identity, digest=made.digest, rate=made.rate, length=made.length, places=made.places)
+        clips = {item.clip for item in step.items if item.clip}
+        self._context.store.stitched(step.output.path, row, clips)
         segments = sum(1 for item in step.items if item.clip is not None)
-        seconds, output = row.length / row.rate, step.output
+        seconds, output = made.length / made.rate, step.output
         return OutputWritten(path=output.shown, seconds=seconds, segments=segments, pattern=output.pattern)
 
     def _say_missing(self, step: OutputStep, here: Container[Fingerprint]) -> None:

@@ -10,14 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from fishpipe.audio.carrier import segment
-from fishpipe.audio.edit import Cut, render
-from fishpipe.audio.mp3 import Mp3Writer
-from fishpipe.manifest.model import Edits, Micros
+from fishpipe.audio.carrier import quantised, segment
+from fishpipe.audio.edit import Cut, Shape, render
+from fishpipe.audio.lame import Mp3Writer
 from fishpipe.sandbox.engine import RATE, speak
 
 _SPEAKER: Final = re.compile(r"<\|speaker:(\d{1,3})\|>")
-_AS_IS: Final = Edits(gap=Micros(0), trim="off")
 
 
 def render_audio(kind: str, request: dict[str, Any], digest: str, take: int) -> bytes:
@@ -37,12 +35,12 @@ def render_audio(kind: str, request: dict[str, Any], digest: str, take: int) -> 
     sound = np.concatenate(spoken)
     data = np.rint(sound * 32767).astype("<i2").tobytes()
     rate = int(request.get("sample_rate") or 44100)
-    whole = render(segment(data, RATE, 1), Cut(0, len(sound), RATE), _AS_IS, rate, 1, None)
+    whole = quantised(render(segment(data, RATE, 1), Cut(0, len(sound), RATE), Shape(), rate, 1))
     if request.get("format") == "pcm":
-        return bytes(whole.raw_data)
+        return whole
     file = io.BytesIO()
     writer = Mp3Writer(file, rate, 1, _bitrate(int(request.get("mp3_bitrate") or 128), rate))
-    writer.write(whole.raw_data)
+    writer.write(whole)
     writer.close()
     return file.getvalue()
 

@@ -22,6 +22,7 @@ from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
 from fishpipe.store.clips import Clip, clip_path, scan
 from fishpipe.store.durable import digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
+from fishpipe.store.units import read_unit, write_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -300,6 +301,14 @@ class ProjectStore:
     def remember(self, values: Mapping[str, str]) -> None:
         """Keep measurements of sounds."""
         self.ledger.remember_sounds(values)
+
+    def unit(self, key: str) -> tuple[bytes, float] | None:
+        """An encoded unit, and when it was last used (Unix seconds)."""
+        return read_unit(self.layout.units, key)
+
+    def keep_unit(self, key: str, data: bytes) -> None:
+        """Keep an encoded unit."""
+        write_unit(self.layout.units, key, data)
 
     def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""

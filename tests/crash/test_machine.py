@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.audio.lame import Mp3Writer
 from fishpipe.cli.main import run
 from fishpipe.fish.client import FishClient
 from fishpipe.fish.downloads import HttpDownloads

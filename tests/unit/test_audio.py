@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from mutagen.id3 import ID3
 
-from fishpipe.audio.carrier import samples, segment
+from fishpipe.audio.carrier import AudioSegment, quantised, samples, segment
 from fishpipe.audio.decode import decode_clip, decode_file
-from fishpipe.audio.edit import Cut, find_cut, render
+from fishpipe.audio.edit import Cut, Shape, find_cut
+from fishpipe.audio.edit import render as render_sound
 from fishpipe.audio.inspect import ClipInspector
-from fishpipe.audio.mp3 import Mp3Writer, declared_frames, walk
+from fishpipe.audio.lame import Mp3Writer
+from fishpipe.audio.mp3 import declared_frames, walk
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError, ImplausibleAudio, Span
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 PLAIN = Edits(trim="off")
+
+
+def render(sound: AudioSegment, cut: Cut, edits: Edits, rate: int, channels: int, dither: int | None) -> AudioSegment:
+    """The edited sound in 16 bits."""
+    noise = None if dither is None else np.random.default_rng(dither)
+    return segment(quantised(render_sound(sound, cut, Shape.of(edits), rate, channels), 16, noise), rate, channels)
 
 
 def tone(seconds: float, rate: int = 44100, hertz: float = 440.0, level: float = 0.3) -> Array:

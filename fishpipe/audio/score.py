@@ -1,0 +1,109 @@
+"""Where the sounds of one output lie, and the units that it falls into; grows as the sounds' lengths come.
+
+A unit is one sound or several with silence around them: what is rendered, and for an mp3 encoded, by itself. On the
+grid of an mp3's frames it begins with a frame of silence (an encoder that begins at full level would smear it) and
+ends with QUIET samples of it; what silence there is beyond that belongs to no unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fishpipe.errors import AudioError
+from fishpipe.timeline import QUIET, Layout, Place, Samples, Silence, Sound, Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fishpipe.audio.edit import Cut
+    from fishpipe.graph.steps import Item
+    from fishpipe.timeline import Copied
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """From `start` up to `end` in samples of the output; `sounds` are the indexes of its items."""
+
+    start: int
+    end: int
+    sounds: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """In samples."""
+        return self.end - self.start
+
+
+@dataclass
+class Score:
+    """The places of an output's items; `rate` in samples a second, `grid` in samples (1: none)."""
+
+    items: Sequence[Item]
+    rate: int
+    grid: int = 1
+    places: list[Place] = field(default_factory=list)
+    _open: list[int] = field(default_factory=list)
+    _begun: int = 0
+    _end: int = 0
+
+    def __post_init__(self) -> None:
+        self._layout = Layout(self.rate, self.grid)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Of all items, once they are placed."""
+        return Timeline(self.rate, tuple(self.places), Samples(self._layout.length))
+
+    def add(self, cut: Cut | None, copied: Copied | None = None) -> list[Unit]:
+        """Place the next item (None for a pause): the units that this closes. Raises AudioError with its address."""
+        number = len(self.places)
+        item = self.items[number]
+        edits = item.edits
+        try:
+            if cut is None:
+                self.places.append(self._layout.add(Silence(edits.gap, item.scope)))
+                return []
+            length = cut.length_at(self.rate, edits.tempo)
+            if cut.end <= cut.start:
+                raise AudioError("has no sound between its start and its end")
+            overlap = max(edits.overlap, edits.crossfade)
+            sound = Sound(length, edits.gap, overlap, item.at, item.scope, copied)
+            place = self._layout.add(sound)
+        except AudioError as error:
+            raise AudioError(f"{item.address} ({item.span}): {error}") from error
+        self.places.append(place)
+        closed = self._close() if place.unit is not None else []
+        if place.unit is not None:
+            self._begun = place.unit
+        self._open.append(number)
+        self._end = max(self._end, place.end)
+        return closed
+
+    def finish(self) -> list[Unit]:
+        """The last unit."""
+        return self._close()
+
+    def _close(self) -> list[Unit]:
+        if not self._open:
+            return []
+        end = self._end if self.grid == 1 else -(-(self._end + QUIET) // self.grid) * self.grid
+        unit = Unit(self._begun, end, tuple(self._open))
+        self._open = []
+        return [unit]
+
+
+def merged(units: Iterable[Unit], spans: Iterable[tuple[int, int]], grid: int) -> list[Unit]:
+    """The units where what sounds throughout `spans` (a bed, in samples) leaves no silence to part them."""
+    found = list(units)
+    for start, end in spans:
+        first = max(0, (start // grid - (grid > 1)) * grid)
+        last = end if grid == 1 else -(-(end + QUIET) // grid) * grid
+        inside = [unit for unit in found if unit.start < last and unit.end > first]
+        whole = Unit(
+            min([first, *(unit.start for unit in inside)]),
+            max([last, *(unit.end for unit in inside)]),
+            tuple(number for unit in inside for number in unit.sounds),
+        )
+        found = sorted([unit for unit in found if unit not in inside] + [whole], key=lambda unit: unit.start)
+    return found

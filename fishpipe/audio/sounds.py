@@ -1,0 +1,136 @@
+"""The sounds of items: read, verified and decoded; the last ones are kept, so that several outputs decode once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.audio.decode import decode_clip, decode_file
+from fishpipe.errors import AudioError, DamagedClip, FishpipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from fishpipe.audio.carrier import AudioSegment
+    from fishpipe.graph.fingerprints import Digest, Fingerprint
+    from fishpipe.graph.steps import Item
+    from fishpipe.ports import ClipFile
+
+# Bytes of decoded sound that are kept.
+_KEPT: Final = 12 << 20
+
+
+class Sounds:
+    """What items sound like. `assets` are the digests of the project's audio files, by path; for several threads.
+
+    `wide` decodes to 32 bits.
+    """
+
+    def __init__(
+        self, clips: Mapping[Fingerprint, ClipFile], assets: Mapping[str, Digest], *, wide: bool = False
+    ) -> None:
+        self._clips, self._assets, self._wide = clips, assets, wide
+        self._kept: OrderedDict[str, Future[AudioSegment]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def has(self, item: Item) -> bool:
+        """Whether an item's sound is here."""
+        return item.clip is None or item.clip in self._clips
+
+    def digest(self, item: Item) -> Digest:
+        """Of an item's bytes."""
+        return self._clips[item.clip].digest if item.clip is not None else self.asset_digest(item.asset)
+
+    def asset_digest(self, path: Path | None) -> Digest:
+        """Of an audio file of the project."""
+        return self._assets[str(path)]
+
+    def file(self, item: Item) -> ClipFile | None:
+        """The clip of an item, if it is one."""
+        return self._clips[item.clip] if item.clip is not None else None
+
+    def decoded(self, item: Item) -> AudioSegment:
+        """An item's sound. Raises DamagedClip, or AudioError with the item's address."""
+        return self._once(self.digest(item), lambda: self._decode(item))
+
+    def asset(self, path: Path) -> AudioSegment:
+        """The sound of an audio file of the project. Raises AudioError."""
+        return self._once(self.asset_digest(path), lambda: decode_file(path, wide=self._wide))
+
+    def check_since(self, item: Item, used: float) -> None:
+        """A clip that was written after its unit was last used (Unix seconds) is read again. Raises DamagedClip."""
+        clip = self.file(item)
+        if clip is not None and (not clip.path.exists() or clip.path.stat().st_mtime >= used):
+            whole(item, clip)
+
+    def _once(self, key: str, decode: Callable[[], AudioSegment]) -> AudioSegment:
+        with self._lock:
+            future = self._kept.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._kept[key] = Future()
+            self._kept.move_to_end(key)
+        if is_mine:
+            try:
+                sound = decode()
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop(key, None)
+                future.set_exception(error)
+                raise
+            future.set_result(sound)
+            self._shrink(len(sound.raw_data))
+        return future.result()
+
+    def _shrink(self, more: int) -> None:
+        with self._lock:
+            self._size += more
+            while self._size > _KEPT:
+                key = next((key for key, future in self._kept.items() if future.done()), None)
+                if key is None:
+                    break
+                self._size -= len(self._kept.pop(key).result().raw_data)
+
+    def _decode(self, item: Item) -> AudioSegment:
+        try:
+            clip = self.file(item)
+            if clip is not None:
+                return self._sound(item, clip, whole(item, clip))
+            if item.asset is None:
+                raise AudioError("a pause has no sound")
+            return decode_file(item.asset, wide=self._wide)
+        except DamagedClip:
+            raise
+        except (FishpipeError, OSError) as error:
+            raise AudioError(f"{item.address} ({item.span}): {error}") from error
+
+    def _sound(self, item: Item, clip: ClipFile, data: bytes) -> AudioSegment:
+        """A clip's sound; one that its name vouches for and that is none is as good as damaged."""
+        try:
+            return decode_clip(data, clip.format, clip.sample_rate, wide=self._wide)
+        except AudioError as error:
+            raise _damaged(item, clip, f"is no sound: {error}") from error
+
+
+def whole(item: Item, clip: ClipFile) -> bytes:
+    """A clip's bytes, which are those of its digest. Raises DamagedClip, also for one that is gone."""
+    try:
+        data = clip.path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} is gone", str(item.clip)) from error
+    if hashlib.sha256(data).hexdigest() != clip.digest:
+        raise _damaged(item, clip, "was damaged")
+    return data
+
+
+def _damaged(item: Item, clip: ClipFile, what: str) -> DamagedClip:
+    """The error of a clip that cannot be used; its file is put aside."""
+    with suppress(OSError):
+        clip.path.replace(clip.path.with_suffix(".damaged"))
+    return DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} {what}", str(item.clip))
