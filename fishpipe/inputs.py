@@ -24,7 +24,7 @@ STITCHER: Final = 2
 
 def tools() -> str:
     """The versions that an output's bytes depend on."""
-    return f"stitcher {STITCHER}; lameenc {version('lameenc')}; soxr {version('soxr')}"
+    return f"stitcher {STITCHER}; lameenc {version('lameenc')}; soxr {version('soxr')}; av {version('av')}"
 
 
 def assets_of(graph: Graph) -> dict[str, AssetInfo]:

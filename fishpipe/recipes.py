@@ -23,7 +23,7 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
         items[-1] += [edits.crossfade, edits.overlap, item.at, item.scope]
     output = step.output
     channels = output_channels(step, snapshot)
-    parameters = [output.format, output.bitrate, channels, output.sample_rate]
+    parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact]
     chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
     recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
     return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)

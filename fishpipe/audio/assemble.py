@@ -58,9 +58,12 @@ class Stitcher:
 
         Raises AudioError with the segment's address, or DamagedClip.
         """
-        sounds = Sounds(clips, self._digests)
+        sounds, wide = Sounds(clips, self._digests), Sounds(clips, self._digests, wide=True)
         with ExitStack() as stack:
-            opened = (Making.opened(job, sounds, self._cache, self._flush_folder) for job in jobs)
+            opened = (
+                Making.opened(job, wide if job.step.output.bits > 16 else sounds, self._cache, self._flush_folder)
+                for job in jobs
+            )
             makings = [stack.enter_context(making) for making in opened]
             cuts = stack.enter_context(closing(self._cuts(jobs[0].step.items, sounds)))
             units = stack.enter_context(closing(ahead(self._made, _units(makings, cuts), self._threads)))

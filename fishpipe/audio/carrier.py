@@ -7,7 +7,7 @@ stands in) and of a missing ffmpeg, which is not used here.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -21,6 +21,10 @@ Floats = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Samples16 = np.ndarray[tuple[int, int], np.dtype[np.int16]]
 # Sound between the steps: as it was decoded (16 bits), or changed (float, 1.0 is full scale).
 Sound = np.ndarray[tuple[int, int], np.dtype[Any]]
+
+# Samples as they are written: of 16 or 24 bits (packed, or on top of 32), or floats.
+Kind = Literal["s16", "s24", "s24in32", "f32"]
+WIDTHS: Final = {"s16": 2, "s24": 3, "s24in32": 4, "f32": 4}
 
 
 def segment(data: bytes, rate: int, channels: int, width: int = 2) -> AudioSegment:
@@ -42,23 +46,28 @@ def floats(values: Sound) -> Floats:
     return values.astype(np.float32) * scale
 
 
-def quantised(values: Sound, bits: int = 16, noise: np.random.Generator | None = None) -> bytes:
-    """Interleaved little-endian samples of 16 or 24 bits, or floats for 32; `noise` dithers floats at 16 bits.
+def quantised(values: Sound, kind: Kind = "s16", noise: np.random.Generator | None = None) -> bytes:
+    """Interleaved little-endian samples; `noise` dithers what comes as floats to 16 bits.
 
     The dither is TPDF, of one step to either side, and leaves digital silence alone.
     """
-    if values.dtype == np.int16 and bits == 16:
-        return values.tobytes()
-    if bits == 32:
-        return floats(values).tobytes()
-    full = 1 << (bits - 1)
-    scaled = floats(values) * np.float32(full) if bits == 16 else floats(values).astype(np.float64) * full
-    if noise is not None and bits == 16:
+    if kind == "f32":
+        return bytes(floats(values).tobytes())
+    if kind == "s16":
+        return _as_16(values, noise)
+    whole = np.clip(np.rint(floats(values).astype(np.float64) * (1 << 23)), -(1 << 23), (1 << 23) - 1).astype("<i4")
+    if kind == "s24in32":
+        return bytes((whole << 8).tobytes())
+    return bytes(whole.view(np.uint8).reshape(-1, 4)[:, :3].tobytes())
+
+
+def _as_16(values: Sound, noise: np.random.Generator | None) -> bytes:
+    if values.dtype == np.int16:
+        return bytes(values.tobytes())
+    scaled = floats(values) * np.float32(32768)
+    if noise is not None:
         scaled += (noise.random(scaled.shape, np.float32) - noise.random(scaled.shape, np.float32)) * (scaled != 0)
-    whole = np.clip(np.rint(scaled), -full, full - 1)
-    if bits == 16:
-        return whole.astype("<i2").tobytes()
-    return whole.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    return bytes(np.clip(np.rint(scaled), -32768, 32767).astype("<i2").tobytes())
 
 
-__all__ = ["AudioSegment", "Floats", "Sound", "floats", "quantised", "samples", "segment"]
+__all__ = ["WIDTHS", "AudioSegment", "Floats", "Kind", "Sound", "floats", "quantised", "samples", "segment"]

@@ -20,6 +20,7 @@ from fishpipe.errors import AudioError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fishpipe.audio.carrier import Kind
     from fishpipe.audio.score import Unit
 
 _QUALITY: Final = 2
@@ -139,6 +140,8 @@ class FrameWriter:
 
 class Mp3Writer:
     """Encodes 16-bit samples in one go into `file`, at its end; `close` fills the Info frame in."""
+
+    kind: Kind = "s16"
 
     def __init__(self, file: BinaryIO, rate: int, channels: int, bitrate: int) -> None:
         self._file = file

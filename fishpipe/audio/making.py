@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from fishpipe.audio.lame import Encoding, FrameWriter
+from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
 from fishpipe.audio.renderer import Renderer
 from fishpipe.audio.score import Score, Unit
-from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed
+from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed, Writer
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError
@@ -20,11 +21,12 @@ from fishpipe.ports import Made
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from io import BufferedRandom
-    from pathlib import Path
 
     from fishpipe.audio.edit import Cut
     from fishpipe.audio.sounds import Sounds
     from fishpipe.ports import Job
+
+_CONTAINERS: Final = ("flac", "opus", "m4a", "m4b")
 
 
 class Making:
@@ -34,19 +36,18 @@ class Making:
         self._job, self._file = job, file
         output = job.step.output
         encoding = Encoding(rate=output.sample_rate, channels=job.channels, bitrate=output.bitrate)
-        in_units = output.format == "mp3"
+        in_units = output.format == "mp3" and not output.exact
         self._score = Score(job.step.items, output.sample_rate, encoding.grid if in_units else 1)
         self._renderer = Renderer(self._score, sounds, job.channels)
         self._tag = b""
         if output.format == "mp3":
             self._tag = self._id3()
             file.write(self._tag)
-        self._sink: Sink
-        if in_units:
-            self._sink = Joined(self._renderer, encoding, cache, FrameWriter(file, encoding))
-        else:
-            writer = WavWriter(file, output.sample_rate, job.channels, job.step.tags)
-            self._sink = Streamed(self._renderer, writer, 16, dithers=True)
+        self._encoding, self._cache = encoding, cache
+        # Containers want to know the chapters before their first sample.
+        self._waits = output.format in _CONTAINERS and bool(self._chapters())
+        self._waiting: list[Unit] = []
+        self._sink: Sink | None = None if self._waits else self._opened_sink()
 
     @classmethod
     @contextmanager
@@ -72,27 +73,61 @@ class Making:
     def add(self, cut: Cut | None) -> Iterable[Unit]:
         """Place the next item: the units that are whole now."""
         self._renderer.cuts.append(cut)
-        return self._score.add(cut)
+        units = self._score.add(cut)
+        if not self._waits:
+            return units
+        self._waiting += units
+        return ()
 
     def finish(self) -> Iterable[Unit]:
         """The last units."""
         step = self._job.step
         if not self._score.timeline.length:
             raise AudioError(f"{step.output.shown} would be empty: script {step.script} has no sound")
-        return self._score.finish()
+        units = [*self._waiting, *self._score.finish()]
+        if self._sink is None:
+            self._sink = self._opened_sink()
+        return units
+
+    @property
+    def sink(self) -> Sink:
+        """Where units go; it is there before the first of them."""
+        if self._sink is None:
+            raise RuntimeError("a unit came before its sink")
+        return self._sink
+
+    def _opened_sink(self) -> Sink:
+        step, renderer, encoding = self._job.step, self._renderer, self._encoding
+        output, rate, channels = step.output, encoding.rate, encoding.channels
+        writer: Writer
+        match output.format:
+            case "mp3" if not output.exact:
+                return Joined(renderer, encoding, self._cache, FrameWriter(self._file, encoding))
+            case "mp3":
+                writer = Mp3Writer(self._file, rate, channels, output.bitrate)
+            case "wav":
+                writer = WavWriter(self._file, rate, channels, step.tags, output.bits)
+            case _:
+                from fishpipe.audio.containers import ContainerWriter
+
+                writer = ContainerWriter(
+                    Path(self._file.name), output.format, rate, channels, output.bits, output.bitrate,
+                    step.tags, self._chapters(),
+                )  # fmt: skip
+        return Streamed(renderer, writer, dithers=output.format in ("wav", "flac") and output.bits == 16)
 
     def made(self, unit: Unit) -> Iterable[bytes]:
         """What is written of a unit; from any thread, ahead of its turn."""
-        return self._sink.made(unit)
+        return self.sink.made(unit)
 
     def take(self, unit: Unit, made: Iterable[bytes]) -> None:
         """Write it at its place."""
-        self._sink.take(unit, made)
+        self.sink.take(unit, made)
 
     def close(self) -> Made:
         """Finish the file."""
         timeline = self._score.timeline
-        self._sink.close(timeline.length)
+        self.sink.close(timeline.length)
         if self._tag:
             self._file.seek(0)
             self._file.write(self._id3())

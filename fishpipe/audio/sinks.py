@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from fishpipe.audio.carrier import quantised
+from fishpipe.audio.carrier import WIDTHS, quantised
 from fishpipe.audio.mixing import silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from fishpipe.audio.carrier import Kind
     from fishpipe.audio.lame import Encoding, FrameWriter
     from fishpipe.audio.renderer import Renderer
     from fishpipe.audio.score import Unit
@@ -37,7 +38,9 @@ class SoundCache(Protocol):
 
 
 class Writer(Protocol):
-    """A file of interleaved samples."""
+    """A file of interleaved samples of `kind`."""
+
+    kind: Kind
 
     def write(self, data: bytes) -> None:
         """Append samples."""
@@ -96,10 +99,10 @@ def encoded(renderer: Renderer, encoding: Encoding, cache: SoundCache, unit: Uni
 
 
 class Streamed:
-    """An output that one writer makes, from samples of `bits` (16, 24, or 32 for floats); `dithers` is for 16."""
+    """An output that one writer makes of all samples; what is kept without loss at 16 bits `dithers`."""
 
-    def __init__(self, renderer: Renderer, writer: Writer, bits: int, *, dithers: bool) -> None:
-        self._renderer, self._writer, self._bits, self._dithers = renderer, writer, bits, dithers
+    def __init__(self, renderer: Renderer, writer: Writer, *, dithers: bool) -> None:
+        self._renderer, self._writer, self._dithers = renderer, writer, dithers
         self._written = 0
 
     def made(self, unit: Unit) -> Iterable[bytes]:
@@ -111,7 +114,7 @@ class Streamed:
         noise = None
         if self._dithers:
             noise = np.random.default_rng(int(self._renderer.key(unit)[:16], 16))
-        return (quantised(block, self._bits, noise) for block in self._renderer.blocks(unit))
+        return (quantised(block, self._writer.kind, noise) for block in self._renderer.blocks(unit))
 
     def take(self, unit: Unit, made: Iterable[bytes]) -> None:
         """Write them at their place."""
@@ -126,6 +129,6 @@ class Streamed:
         self._writer.close()
 
     def _silence(self, until: int) -> None:
-        for block in silence(until - self._written, self._renderer.channels, self._bits // 8):
+        for block in silence(until - self._written, self._renderer.channels, WIDTHS[self._writer.kind]):
             self._writer.write(block)
         self._written = max(self._written, until)

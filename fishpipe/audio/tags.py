@@ -20,7 +20,7 @@ def id3_tag(tags: Mapping[str, str], chapters: Sequence[tuple[str, int, int]]) -
         if key in tags:
             frames.append(frame(text=[tags[key]], **text))
     if "language" in tags:
-        frames.append(id3.TLAN(text=[_iso639_2(tags["language"])], **text))
+        frames.append(id3.TLAN(text=[iso639_2(tags["language"])], **text))
     names = [f"chp{number}" for number in range(len(chapters))]
     for name, (title, start, end) in zip(names, chapters, strict=True):
         title_frame = id3.TIT2(text=[title], **text)
@@ -38,7 +38,7 @@ def id3_tag(tags: Mapping[str, str], chapters: Sequence[tuple[str, int, int]]) -
     return file.getvalue()
 
 
-def _iso639_2(tag: str) -> str:
+def iso639_2(tag: str) -> str:
     """A BCP 47 tag's language as ISO 639-2, as TLAN wants it; the tag itself where there is no such code."""
     try:
         return langcodes.Language.get(tag).to_alpha3()

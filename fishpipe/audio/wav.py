@@ -1,27 +1,36 @@
-"""WAV, streamed: a RIFF header that is filled in at the end, with the tags in a LIST INFO chunk."""
+"""WAV, streamed: a header that is filled in at the end, with the tags in a LIST INFO chunk.
+
+Above 4 GiB it becomes RF64 (EBU Tech 3306): a JUNK chunk keeps the place of the sizes of 64 bits.
+"""
 
 from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from fishpipe.errors import AudioError
+from fishpipe.audio.carrier import WIDTHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fishpipe.audio.carrier import Kind
 
 _LARGEST: Final = 0xFFFF_FFFF
 _INFO: Final = {"title": b"INAM", "artist": b"IART", "album": b"IPRD", "language": b"ILNG"}
 
 
 class WavWriter:
-    """Writes 16-bit PCM into `file`; `close` fills in the sizes."""
+    """Writes PCM of 16 or 24 bits into `file`; `close` fills in the sizes. `largest` is what a plain WAV may hold."""
 
-    def __init__(self, file: BinaryIO, rate: int, channels: int, tags: Mapping[str, str]) -> None:
-        self._file = file
+    def __init__(
+        self, file: BinaryIO, rate: int, channels: int, tags: Mapping[str, str], bits: int = 16, largest: int = _LARGEST
+    ) -> None:
+        self._file, self._largest = file, largest
+        self.kind: Kind = "s16" if bits == 16 else "s24"
         self._size = 0
-        frame = channels * 2
-        body = b"WAVE" + _chunk(b"fmt ", struct.pack("<HHIIHH", 1, channels, rate, rate * frame, frame, 16))
+        self._frame = channels * WIDTHS[self.kind]
+        shape = struct.pack("<HHIIHH", 1, channels, rate, rate * self._frame, self._frame, bits)
+        body = b"WAVE" + _chunk(b"JUNK", bytes(28)) + _chunk(b"fmt ", shape)
         info = b"".join(_chunk(name, tags[key].encode() + b"\0") for key, name in _INFO.items() if key in tags)
         if info:
             body += _chunk(b"LIST", b"INFO" + info)
@@ -29,20 +38,27 @@ class WavWriter:
         file.write(b"RIFF" + bytes(4) + body + b"data" + bytes(4))
 
     def write(self, data: bytes) -> None:
-        """Append interleaved 16-bit samples. Raises AudioError past 4 GiB."""
+        """Append interleaved samples."""
         self._size += len(data)
-        if self._size + self._header > _LARGEST:
-            raise AudioError("a wav of more than 4 GiB cannot be written; make an mp3, or split the script")
         self._file.write(data)
 
     def close(self) -> None:
         """Fill in the sizes."""
-        end = self._file.tell()
-        self._file.seek(4)
-        self._file.write(struct.pack("<I", self._header + self._size))
-        self._file.seek(self._header + 4)
-        self._file.write(struct.pack("<I", self._size))
-        self._file.seek(end)
+        self._file.write(bytes(self._size % 2))
+        whole = self._header + self._size + self._size % 2
+        if whole > self._largest:
+            sizes = struct.pack("<QQQI", whole, self._size, self._size // self._frame, 0)
+            self._patch(0, b"RF64" + struct.pack("<I", _LARGEST))
+            self._patch(12, b"ds64" + struct.pack("<I", len(sizes)) + sizes)
+            self._patch(self._header + 4, struct.pack("<I", _LARGEST))
+        else:
+            self._patch(4, struct.pack("<I", whole))
+            self._patch(self._header + 4, struct.pack("<I", self._size))
+        self._file.seek(0, 2)
+
+    def _patch(self, offset: int, data: bytes) -> None:
+        self._file.seek(offset)
+        self._file.write(data)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

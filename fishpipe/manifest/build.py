@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from fishpipe.errors import Problem, Span
 from fishpipe.manifest import nodes
@@ -16,6 +16,7 @@ from fishpipe.manifest.model import (
     Budget,
     ClipStore,
     Edits,
+    FileFormat,
     Inclusion,
     Manifest,
     OneShotVoice,
@@ -31,13 +32,13 @@ from fishpipe.manifest.model import (
     Voice,
 )
 from fishpipe.manifest.nodes import Listing, Scalar, to_data
+from fishpipe.manifest.outputs import endings, output_settings
 from fishpipe.manifest.speakers import Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-_BITRATE_CEILING: Final = {16000: 160, 22050: 160, 24000: 160}
 _SECONDS: Final = ("callback_timeout", "call_deadline", "stall_timeout")
 
 
@@ -155,14 +156,15 @@ class Builder:
         voice = "+".join(voice.name for voice in segment.body.voices) or "default"
         names = {"id": label, "number": f"{number:04d}", "script": script, "voice": voice}
         unknown = [name for name in re.findall(r"\{(\w*)\}", pattern) if name not in names]
-        if unknown or pattern.rpartition(".")[2].lower() not in ("mp3", "wav"):
+        if unknown or pattern.rpartition(".")[2].lower() not in get_args(FileFormat):
             what = f"{{{unknown[0]}}}" if unknown else pattern[:60]
-            self._say(node.span, f"clips has {what}", "in braces: id, number, script, voice; it ends in .mp3 or .wav")
+            self._say(node.span, f"clips has {what}", f"in braces: id, number, script, voice; it ends in {endings()}")
             return None
         shown = re.sub(r"\{(\w+)\}", lambda match: names[match[1]], pattern)
         path = self.folders[node.span.file] / shown
-        format_: Any = shown.rpartition(".")[2].lower()
-        return Output(path=path, shown=shown, span=segment.span, format=format_, bitrate=192, pattern=pattern)
+        suffix = shown.rpartition(".")[2].lower()
+        values = {**output_settings({}, suffix, self._say), "bitrate": 192, "format": suffix}
+        return Output(path=path, shown=shown, span=segment.span, pattern=pattern, **values)
 
     def _segment_id(self, item: nodes.Mapping, number: int, seen: dict[str, Span]) -> str:
         given = item.get("id")
@@ -267,22 +269,12 @@ class Builder:
             return None
         shown = str(path.value)
         suffix = shown.rpartition(".")[2].lower()
-        if suffix not in ("mp3", "wav"):
-            self._say(path.span, f'path is "{shown[:60]}"; expected a path that ends in .mp3 or .wav')
+        if suffix not in get_args(FileFormat):
+            self._say(path.span, f'path is "{shown[:60]}"; expected a path that ends in {endings()}')
             return None
-        values: dict[str, Any] = {key: parts[key].value for key in ("channels", "sample_rate") if key in parts}
-        if "bitrate" in parts:
-            values["bitrate"] = int(str(parts["bitrate"].value).removesuffix("k"))
-            self._check_bitrate(parts["bitrate"].span, suffix, values)
+        values = output_settings(parts, suffix, self._say)
         folder = self.folders[path.span.file]
         return Output(path=folder / shown, shown=shown, span=path.span, format=suffix, **values)  # type: ignore[arg-type]
-
-    def _check_bitrate(self, span: Span, suffix: str, values: Mapping[str, Any]) -> None:
-        if suffix != "mp3":
-            self._say(span, f"bitrate goes with .mp3; this output is .{suffix}", "remove it")
-        ceiling = _BITRATE_CEILING.get(values.get("sample_rate", 44100), 320)
-        if values["bitrate"] > ceiling or (ceiling < 320 and values["bitrate"] == 192):
-            self._say(span, f"an mp3 of {values['sample_rate']} Hz carries at most {ceiling}k", f"write {ceiling}k")
 
 
 def _usd(value: object) -> Usd | None:

@@ -23,6 +23,7 @@ Delivery = Literal["poll", "wait", "callback"]
 Creation = Literal["voices", "model"]
 ProviderName = Literal["acedata", "sandbox"]
 Trim = Literal["auto", "off"]
+FileFormat = Literal["mp3", "wav", "flac", "opus", "m4a", "m4b"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,16 +174,18 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A file to make; `bitrate` in kbit/s (mp3 only), `channels` None until assets are known.
+    """A file to make; `bitrate` in kbit/s where it is lossy, `bits` where not, `channels` None until assets are known.
 
-    `pattern` is what a line's own file was named by.
+    `exact` asks for gaps that are exact to the sample in an mp3, too. `pattern` is what a line's own file was named by.
     """
 
     path: Path
     shown: str
     span: Span
-    format: Literal["mp3", "wav"]
+    format: FileFormat
     bitrate: int = 128
+    bits: int = 16
+    exact: bool = False
     channels: int | None = None
     sample_rate: int = 44100
     pattern: str = ""

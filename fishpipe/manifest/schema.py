@@ -24,8 +24,8 @@ from fishpipe.manifest.template import TemplateError, is_template, render
 Scope = Mapping[str, Any]
 
 _EXPECTED: Final = {
-    "clips": "a path with {id} or {number} in its last part, that ends in .mp3 or .wav",
-    "bitrate": "64k to 320k, such as 128k",
+    "clips": "a path with {id} or {number} in its last part, that ends in .mp3, .wav, .flac, .opus, .m4a or .m4b",
+    "bitrate": "16k to 320k, such as 128k",
     "duration": "a length of time with its unit, such as 300ms, 1.5s or 2m",
     "id": "letters, digits, _ and -",
     "language": "a language tag such as en or pt-BR",
@@ -34,7 +34,7 @@ _EXPECTED: Final = {
     "callback_listen": "HOST:PORT, such as 127.0.0.1:8787",
     "line": "text",
     "name": "a name without spaces, slashes, colons, quotes and brackets",
-    "output_path": "a path that ends in .mp3 or .wav",
+    "output_path": "a path that ends in .mp3, .wav, .flac, .opus, .m4a or .m4b",
     "text": "words",
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",

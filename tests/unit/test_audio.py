@@ -34,7 +34,7 @@ PLAIN = Edits(trim="off")
 def render(sound: AudioSegment, cut: Cut, edits: Edits, rate: int, channels: int, dither: int | None) -> AudioSegment:
     """The edited sound in 16 bits."""
     noise = None if dither is None else np.random.default_rng(dither)
-    return segment(quantised(render_sound(sound, cut, Shape.of(edits), rate, channels), 16, noise), rate, channels)
+    return segment(quantised(render_sound(sound, cut, Shape.of(edits), rate, channels), "s16", noise), rate, channels)
 
 
 def tone(seconds: float, rate: int = 44100, hertz: float = 440.0, level: float = 0.3) -> Array:
