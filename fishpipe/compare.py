@@ -118,6 +118,8 @@ def _line(segment: Segment, step: ClipStep | None) -> Line:
         kind, words = "pause", _time(body.duration)
     elif isinstance(body, Inclusion):
         kind, words = "script", body.script
+    if segment.at is not None:
+        settings["at"] = _time(segment.at)
     for name in ("chapter", "caption"):
         if getattr(segment, name):
             settings[name] = getattr(segment, name)
@@ -134,10 +136,18 @@ def _line(segment: Segment, step: ClipStep | None) -> Line:
     )
 
 
+_TIMES: Final = ("gap", "fade_in", "fade_out", "crossfade", "overlap")
+
+
+def _gap(edits: Edits) -> float:
+    """Seconds from the end of a sound to the next; less than none where they overlap."""
+    return (-max(edits.overlap, edits.crossfade) or edits.gap) / 1e6
+
+
 def _edits(edits: Edits) -> Iterator[tuple[str, str]]:
     for each in fields(edits):
         value = getattr(edits, each.name)
-        yield each.name, _time(value) if each.name in ("gap", "fade_in", "fade_out") else str(value)
+        yield each.name, _time(value) if each.name in _TIMES else str(value)
 
 
 def _flat(prefix: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -263,7 +273,8 @@ class _Clock:
     def script(self, name: str) -> float | None:
         if name not in self._known:
             parts = [self._segment(segment) for segment in self._manifest.scripts[name].segments]
-            gaps = [s.edits.gap / 1e6 for s in self._manifest.scripts[name].segments if not isinstance(s.body, Pause)]
+            segments = self._manifest.scripts[name].segments
+            gaps = [_gap(segment.edits) for segment in segments if not isinstance(segment.body, Pause)]
             known = [part for part in parts if part is not None]
             self._known[name] = sum(known) + sum(gaps[:-1]) if len(known) == len(parts) else None
         return self._known[name]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import AudioError, Problem
 from fishpipe.graph.fingerprints import Digest
-from fishpipe.manifest.model import Asset
 from fishpipe.snapshot import AssetInfo
 from fishpipe.store.durable import digest_of
 
@@ -29,7 +28,7 @@ def tools() -> str:
 
 def assets_of(graph: Graph) -> dict[str, AssetInfo]:
     """The audio files that the outputs use, by path."""
-    paths = {item.asset for step in graph.outputs for item in step.items if item.asset is not None}
+    paths = {path for step in graph.outputs for path in step.assets}
     if not paths:
         return {}
     from fishpipe.audio.decode import header
@@ -43,8 +42,7 @@ def assets_of(graph: Graph) -> dict[str, AssetInfo]:
 
 def asset_problems(manifest: Manifest) -> Iterator[Problem]:
     """Audio files that are none: found before anything is paid."""
-    segments = (segment for script in manifest.scripts.values() for segment in script.segments)
-    assets = [(segment.body, segment.span) for segment in segments if isinstance(segment.body, Asset)]
+    assets = [pair for script in manifest.scripts.values() for pair in script.assets]
     if not assets:
         return
     from fishpipe.audio.decode import header

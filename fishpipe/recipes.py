@@ -8,6 +8,7 @@ from fishpipe.graph.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from fishpipe.graph.steps import Item, OutputStep
+    from fishpipe.manifest.model import Bed
     from fishpipe.snapshot import Snapshot
 
 
@@ -26,14 +27,23 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact]
     chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
     recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
+    beds = [[_bed(laid.bed, snapshot), laid.first, laid.last] for laid in step.beds]
+    if beds or step.room_tone:
+        recipe |= {"beds": beds, "room_tone": _bed(step.room_tone, snapshot) if step.room_tone else None}
     return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)
 
 
 def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
     """As declared; otherwise stereo where an asset is, else mono."""
-    assets = (snapshot.assets.get(str(item.asset)) for item in step.items if item.asset)
+    assets = (snapshot.assets.get(str(path)) for path in step.assets)
     stereo = any(info is not None and info.channels > 1 for info in assets)
     return step.output.channels or (2 if stereo else 1)
+
+
+def _bed(bed: Bed, snapshot: Snapshot) -> list[Any]:
+    info = snapshot.assets.get(str(bed.asset.path))
+    what = [info.digest if info else None, bed.asset.start, bed.asset.end, bed.gain, bed.fade_in, bed.fade_out]
+    return [*what, bed.loop, bed.duck, bed.attack, bed.release]
 
 
 def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:

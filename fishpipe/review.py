@@ -15,7 +15,6 @@ from fishpipe.graph.fingerprints import Digest
 from fishpipe.lock import Lock
 from fishpipe.locking import known, voices_of
 from fishpipe.manifest.load import load
-from fishpipe.manifest.model import Asset
 from fishpipe.plan import PlanOptions, make_plan
 from fishpipe.revisions import checked_out
 from fishpipe.snapshot import CallRow
@@ -170,8 +169,7 @@ def _asset_seconds(manifest: Manifest) -> dict[str, float]:
 
     found = {}
     for script in manifest.scripts.values():
-        for segment in script.segments:
-            if isinstance(segment.body, Asset):
-                with suppress(AudioError):
-                    found[segment.body.shown] = duration(segment.body.path)
+        for asset, _ in script.assets:
+            with suppress(AudioError):
+                found[asset.shown] = duration(asset.path)
     return found

@@ -37,7 +37,7 @@ class Sound:
     """A sound of `length` samples at the output's rate, and the gap that it asks for after it.
 
     The next sound begins `overlap` before this one ends. `at` is the time in `scope` (a script in an output) at which
-    this one begins.
+    this one begins. One that `joins` begins no unit: something sounds on from before it.
     """
 
     length: Samples
@@ -46,6 +46,7 @@ class Sound:
     at: Micros | None = None
     scope: str = ""
     copied: Copied | None = None
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Layout:
         if overlap > item.length:
             length = item.length / self.rate
             raise AudioError(f"overlaps by {item.overlap / 1e6:g} s with the next, and lasts {length:.2f} s only")
-        unit = self._begin(ideal, item.copied)
+        unit = None if item.joins else self._begin(ideal, item.copied)
         start = ideal + self._shift
         self._cursor = ideal + item.length
         self._gap = -overlap if overlap else to_samples(item.gap, self.rate)

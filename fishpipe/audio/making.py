@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
 from fishpipe.audio.renderer import Renderer
-from fishpipe.audio.score import Score, Unit
+from fishpipe.audio.score import Score, Unit, merged
 from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed, Writer
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fishpipe.audio.edit import Cut
     from fishpipe.audio.sounds import Sounds
+    from fishpipe.graph.steps import OutputStep
     from fishpipe.ports import Job
 
 _CONTAINERS: Final = ("flac", "opus", "m4a", "m4b")
@@ -36,16 +37,18 @@ class Making:
         self._job, self._file = job, file
         output = job.step.output
         encoding = Encoding(rate=output.sample_rate, channels=job.channels, bitrate=output.bitrate)
-        in_units = output.format == "mp3" and not output.exact
-        self._score = Score(job.step.items, output.sample_rate, encoding.grid if in_units else 1)
+        self._in_units = output.format == "mp3" and not (output.exact or _sounds_throughout(job.step))
+        grid = encoding.grid if self._in_units else 1
+        self._score = Score(job.step.items, output.sample_rate, grid, job.step.beds)
         self._renderer = Renderer(self._score, sounds, job.channels)
         self._tag = b""
         if output.format == "mp3":
             self._tag = self._id3()
             file.write(self._tag)
         self._encoding, self._cache = encoding, cache
-        # Containers want to know the chapters before their first sample.
-        self._waits = output.format in _CONTAINERS and bool(self._chapters())
+        # What lies under all sounds depends on their places; containers want the chapters before their first sample.
+        has_chapters = output.format in _CONTAINERS and bool(self._chapters())
+        self._waits = has_chapters or bool(job.step.beds or job.step.room_tone)
         self._waiting: list[Unit] = []
         self._sink: Sink | None = None if self._waits else self._opened_sink()
 
@@ -85,6 +88,7 @@ class Making:
         if not self._score.timeline.length:
             raise AudioError(f"{step.output.shown} would be empty: script {step.script} has no sound")
         units = [*self._waiting, *self._score.finish()]
+        units = merged(units, self._renderer.lay(step.beds, step.room_tone), self._score.grid)
         if self._sink is None:
             self._sink = self._opened_sink()
         return units
@@ -101,7 +105,7 @@ class Making:
         output, rate, channels = step.output, encoding.rate, encoding.channels
         writer: Writer
         match output.format:
-            case "mp3" if not output.exact:
+            case "mp3" if self._in_units:
                 return Joined(renderer, encoding, self._cache, FrameWriter(self._file, encoding))
             case "mp3":
                 writer = Mp3Writer(self._file, rate, channels, output.bitrate)
@@ -153,6 +157,11 @@ class Making:
         return [
             (title, start * 1000 // rate, end * 1000 // rate) for (title, start), end in zip(starts, ends, strict=True)
         ]
+
+
+def _sounds_throughout(step: OutputStep) -> bool:
+    """Whether there is no silence in which units could be joined."""
+    return step.room_tone is not None or any(laid.first == 0 and laid.last == len(step.items) - 1 for laid in step.beds)
 
 
 def _discard(part: Path) -> None:

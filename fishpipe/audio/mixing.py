@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -36,19 +37,16 @@ def mix(
     start: int, end: int, parts: Sequence[Part], channels: int, backdrops: Sequence[Backdrop] = ()
 ) -> Iterator[Sound]:
     """The samples from `start` up to `end`: as they were decoded where one sound is alone, else sums in float32."""
-    loaded: dict[Part, Sound] = {}
+    waiting = deque(sorted(parts, key=lambda part: part.start))
+    sounds: list[tuple[Part, Sound]] = []
     for first in range(start, end, BLOCK):
         last = min(first + BLOCK, end)
-        here = [part for part in parts if part.start < last and part.end > first]
-        for part in here:
-            if part not in loaded:
-                loaded[part] = part.load()
-        sounds = [(part, loaded[part]) for part in here]
+        while waiting and waiting[0].start < last:
+            part = waiting.popleft()
+            sounds.append((part, part.load()))
         under = [block for each in backdrops if (block := each.block(first, last)) is not None]
         yield _block(first, last, sounds, under, channels)
-        for part in here:
-            if part.end <= last:
-                del loaded[part]
+        sounds = [(part, sound) for part, sound in sounds if part.end > last]
 
 
 def _block(

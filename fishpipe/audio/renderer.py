@@ -7,16 +7,19 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.audio.backdrops import Backdrop, Spans, bed_backdrop, key_of, tone_backdrop
 from fishpipe.audio.edit import Cut, Shape, render
 from fishpipe.audio.mixing import Part, mix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fishpipe.audio.carrier import Sound
     from fishpipe.audio.score import Score, Unit
     from fishpipe.audio.sounds import Sounds
-    from fishpipe.graph.steps import Item
+    from fishpipe.graph.fingerprints import Digest
+    from fishpipe.graph.steps import Item, LaidBed
+    from fishpipe.manifest.model import Bed
 
 # Raise it where the same sounds and edits give other samples.
 _VERSION: Final = 2
@@ -28,6 +31,7 @@ class Renderer:
     def __init__(self, score: Score, sounds: Sounds, channels: int) -> None:
         self.score, self.sounds, self.channels = score, sounds, channels
         self.cuts: list[Cut | None] = []
+        self.backdrops: list[tuple[Backdrop, Digest]] = []
 
     @property
     def items(self) -> Sequence[Item]:
@@ -36,13 +40,35 @@ class Renderer:
 
     def blocks(self, unit: Unit) -> Iterator[Sound]:
         """The samples of a unit."""
-        return mix(unit.start, unit.end, [self._part(number) for number in unit.sounds], self.channels)
+        parts = [self._part(number) for number in unit.sounds]
+        return mix(unit.start, unit.end, parts, self.channels, [backdrop for backdrop, _ in self.backdrops])
 
     def key(self, unit: Unit, *more: object) -> str:
         """The identity of a unit's samples and of what is made of them by `more`: sha256 of all they come from."""
         sounds = [self._source(number, unit.start) for number in unit.sounds]
-        whole = [_VERSION, self.score.rate, self.channels, unit.length, sounds, *more]
+        under = [key_of(each, digest, unit.start) for each, digest in self.backdrops if self._is_under(each, unit)]
+        whole = [_VERSION, self.score.rate, self.channels, unit.length, sounds, under, *more]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+    def lay(self, beds: Iterable[LaidBed], room_tone: Bed | None) -> Spans:
+        """Put what lies under the sounds in its place, once all of them have theirs: where it is heard."""
+        rate, places, sounds = self.score.rate, self.score.places, self.sounds
+        speech = [(p.start, p.end) for p, item in zip(places, self.items, strict=True) if item.clip is not None]
+        for laid in beds:
+            under = places[laid.first : laid.last + 1]
+            span = (under[0].start, max(place.end for place in under))
+            backdrop = bed_backdrop(laid.bed, sounds, rate, self.channels, span, speech)
+            self.backdrops.append((backdrop, sounds.asset_digest(laid.bed.asset.path)))
+        if room_tone is not None:
+            heard = [(p.start, p.end) for p, item in zip(places, self.items, strict=True) if not item.is_pause]
+            length = self.score.timeline.length
+            backdrop = tone_backdrop(room_tone, sounds, rate, self.channels, length, heard)
+            self.backdrops.append((backdrop, sounds.asset_digest(room_tone.asset.path)))
+        return [(backdrop.start, backdrop.end) for backdrop, _ in self.backdrops]
+
+    @staticmethod
+    def _is_under(backdrop: Backdrop, unit: Unit) -> bool:
+        return backdrop.start < unit.end and backdrop.end > unit.start
 
     def seconds(self, unit: Unit) -> float:
         """How long a unit lasts."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fishpipe.audio.edit import Cut
-    from fishpipe.graph.steps import Item
+    from fishpipe.graph.steps import Item, LaidBed
     from fishpipe.timeline import Copied
 
 
@@ -37,11 +37,15 @@ class Unit:
 
 @dataclass
 class Score:
-    """The places of an output's items; `rate` in samples a second, `grid` in samples (1: none)."""
+    """The places of an output's items; `rate` in samples a second, `grid` in samples (1: none).
+
+    Under a bed, sounds keep their distances to the sample.
+    """
 
     items: Sequence[Item]
     rate: int
     grid: int = 1
+    beds: Sequence[LaidBed] = ()
     places: list[Place] = field(default_factory=list)
     _open: list[int] = field(default_factory=list)
     _begun: int = 0
@@ -49,6 +53,7 @@ class Score:
 
     def __post_init__(self) -> None:
         self._layout = Layout(self.rate, self.grid)
+        self._joins = {number for bed in self.beds for number in range(bed.first + 1, bed.last + 1)}
 
     @property
     def timeline(self) -> Timeline:
@@ -68,7 +73,9 @@ class Score:
             if cut.end <= cut.start:
                 raise AudioError("has no sound between its start and its end")
             overlap = max(edits.overlap, edits.crossfade)
-            sound = Sound(length, edits.gap, overlap, item.at, item.scope, copied)
+            sound = Sound(
+                length, edits.gap, overlap, item.at, item.scope, copied, number in self._joins and bool(self._open)
+            )
             place = self._layout.add(sound)
         except AudioError as error:
             raise AudioError(f"{item.address} ({item.span}): {error}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
-from fishpipe.graph.steps import ClipStep, Graph, Item, Known, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
 from fishpipe.manifest.model import (
     Asset,
     CreatedVoice,
@@ -23,7 +23,6 @@ from fishpipe.manifest.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
 
 
 def build_graph(
@@ -54,10 +53,10 @@ class _Builder:
         outputs: list[OutputStep] = []
         self.existing = {v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)}
         for name in names:
-            items = tuple(self._items(scripts[name]))
-            tags = _tags(self.manifest, scripts[name])
-            made = (OutputStep(output=output, script=name, items=items, tags=tags) for output in scripts[name].outputs)
-            outputs.extend(made)
+            items, beds = self._laid(scripts[name], "")
+            common: dict[str, Any] = {"script": name, "items": tuple(items), "beds": tuple(beds)}
+            common |= {"tags": _tags(self.manifest, scripts[name]), "room_tone": scripts[name].room_tone}
+            outputs.extend(OutputStep(output=output, **common) for output in scripts[name].outputs)
             outputs.extend(self._exports(scripts[name]))
         clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
         return Graph(
@@ -76,7 +75,7 @@ class _Builder:
         for segment in script.segments:
             if segment.export is not None and isinstance(segment.body, Speech):
                 clip = self._clip(segment, segment.body, script.name)
-                item = replace(_item(segment, clip=clip, text=segment.body.text), chapter=None)
+                item = replace(_item(segment, clip=clip, text=segment.body.text), chapter=None, at=None)
                 tags = {**_tags(self.manifest, script), "title": segment.address}
                 yield OutputStep(output=segment.export, script=script.name, items=(item,), tags=tags)
 
@@ -88,28 +87,42 @@ class _Builder:
                     lines.setdefault(script.name, []).append((segment.address, self.by_address[segment.address]))
         return {name: tuple(pairs) for name, pairs in lines.items()}
 
-    def _items(self, script: Script) -> Iterator[Item]:
+    def _laid(self, script: Script, scope: str) -> tuple[list[Item], list[LaidBed]]:
+        """A script's items, and the beds under them; `scope` is what their times are counted in."""
+        items: list[Item] = []
+        beds: list[LaidBed] = []
         for segment in script.segments:
-            match segment.body:
-                case Speech() as speech:
-                    clip = self._clip(segment, speech, script.name)
-                    yield _item(segment, clip=clip, text=speech.text)
-                case Asset() as asset:
-                    yield _item(segment, asset=asset.path, start=asset.start, end=asset.end)
-                case Pause(duration=duration):
-                    yield replace(_item(segment), edits=replace(segment.edits, gap=duration))
-                case Inclusion() as inclusion:
-                    yield from self._included(segment, inclusion)
+            if isinstance(segment.body, Inclusion):
+                more, below = self._included(segment, segment.body, scope)
+                beds += [bed.shifted(len(items)) for bed in below]
+                items += more
+            else:
+                items.append(replace(self._item(segment, script), scope=scope))
+        if script.bed is not None and items:
+            beds.append(LaidBed(bed=script.bed, first=0, last=len(items) - 1))
+        return items, beds
 
-    def _included(self, segment: Segment, inclusion: Inclusion) -> Iterator[Item]:
-        items = list(self._items(self.manifest.scripts[inclusion.script]))
+    def _item(self, segment: Segment, script: Script) -> Item:
+        match segment.body:
+            case Speech() as speech:
+                clip = self._clip(segment, speech, script.name)
+                return _item(segment, clip=clip, text=speech.text)
+            case Asset() as asset:
+                return _item(segment, asset=asset.path, start=asset.start, end=asset.end)
+            case Pause(duration=duration):
+                return replace(_item(segment), edits=replace(segment.edits, gap=duration))
+            case _:
+                raise TypeError(segment.body)
+
+    def _included(self, segment: Segment, inclusion: Inclusion, scope: str) -> tuple[list[Item], list[LaidBed]]:
+        items, beds = self._laid(self.manifest.scripts[inclusion.script], f"{scope}/{segment.address}")
         if segment.chapter and items:
             items[0] = replace(items[0], chapter=segment.chapter)
         if inclusion.gap is not None:
             last = next((n for n in reversed(range(len(items))) if not items[n].is_pause), None)
             if last is not None:
                 items[last] = replace(items[last], edits=replace(items[last].edits, gap=inclusion.gap))
-        yield from items
+        return items, beds
 
     def _clip(self, segment: Segment, speech: Speech, script: str) -> Fingerprint:
         use = Use(address=segment.address, span=segment.span, script=script)
@@ -181,6 +194,7 @@ def _item(segment: Segment, **what: object) -> Item:
         edits=segment.edits,
         chapter=segment.chapter,
         caption=segment.caption,
+        at=segment.at,
         **what,  # type: ignore[arg-type]
     )
 

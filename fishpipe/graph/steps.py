@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.errors import Span
-    from fishpipe.manifest.model import CreatedVoice, Edits, Format, Micros, Output, Reference, Voice
+    from fishpipe.manifest.model import Bed, CreatedVoice, Edits, Format, Micros, Output, Reference, Voice
 
 Realm = Literal["acedata", "loopback"]
 
@@ -179,13 +179,34 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaidBed:
+    """A bed under the items from `first` to `last`, both included."""
+
+    bed: Bed
+    first: int
+    last: int
+
+    def shifted(self, by: int) -> LaidBed:
+        """The same under items that stand `by` further on."""
+        return replace(self, first=self.first + by, last=self.last + by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputStep:
-    """A file to make of a script's items, with its tags."""
+    """A file to make of a script's items, with its tags; `room_tone` is heard where no sound is."""
 
     output: Output
     script: str
     items: tuple[Item, ...]
     tags: Mapping[str, str]
+    beds: tuple[LaidBed, ...] = ()
+    room_tone: Bed | None = None
+
+    @property
+    def assets(self) -> list[Path]:
+        """The audio files of the project that are heard in it."""
+        beds = [laid.bed for laid in self.beds] + ([self.room_tone] if self.room_tone else [])
+        return [item.asset for item in self.items if item.asset is not None] + [bed.asset.path for bed in beds]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

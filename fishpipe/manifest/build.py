@@ -13,6 +13,7 @@ from fishpipe.manifest.cascade import Layer, edits, micros, settings
 from fishpipe.manifest.cues import check_cues
 from fishpipe.manifest.model import (
     Asset,
+    Bed,
     Budget,
     ClipStore,
     Edits,
@@ -146,7 +147,30 @@ class Builder:
         title = node.get("title")
         outputs = tuple(self._outputs(node))
         shown = str(title.value) if isinstance(title, Scalar) else None
-        return Script(name=name, span=span, title=shown, segments=tuple(built), outputs=outputs)
+        return Script(
+            name=name,
+            span=span,
+            title=shown,
+            segments=tuple(built),
+            outputs=outputs,
+            bed=self._bed(node.get("bed")),
+            room_tone=self._room_tone(node.get("room_tone")),
+        )
+
+    def _bed(self, node: nodes.Node | None) -> Bed | None:
+        audio = node.get("audio") if isinstance(node, nodes.Mapping) else None
+        if not isinstance(node, nodes.Mapping) or audio is None or (asset := self._asset(audio, node)) is None:
+            return None
+        plain = {name: value.value for name in ("gain", "loop", "duck") if isinstance(value := node.get(name), Scalar)}
+        names = ("fade_in", "fade_out", "attack", "release")
+        times = {name: micros(value, self._say) for name in names if (value := node.get(name)) is not None}
+        return Bed(asset=asset, span=audio.span, **plain, **times)  # type: ignore[arg-type]
+
+    def _room_tone(self, node: nodes.Node | None) -> Bed | None:
+        if not isinstance(node, Scalar):
+            return None
+        asset = Asset(path=self.folders[node.span.file] / str(node.value), shown=str(node.value))
+        return Bed(asset=asset, span=node.span, loop=True)
 
     def _export(self, node: nodes.Node | None, script: str, label: str, number: int, segment: Segment) -> Output | None:
         """The file of a spoken line alone."""
@@ -206,7 +230,8 @@ class Builder:
         words: dict[str, Any] = {
             name: str(node.value) for name in ("chapter", "caption") if isinstance(node := item.get(name), Scalar)
         }
-        return Segment(address=address, span=at, body=body, edits=made, **words)
+        begins = micros(node, self._say) if (node := item.get("at")) is not None else None
+        return Segment(address=address, span=at, body=body, edits=made, at=begins, **words)
 
     def _speech(
         self, node: nodes.Node, own: nodes.Mapping, voices: tuple[Voice, ...], layers: list[Layer], speaker: Span

@@ -25,7 +25,7 @@ _LONGEST: Final = 24 * 3600 * 1_000_000
 _SPREAD: Final = ("speed", "volume")
 _SETTINGS: Final = tuple(f.name for f in fields(Settings) if f.name not in (*_SPREAD, "extra_body"))
 _EDITS: Final = tuple(f.name for f in fields(Edits))
-_TIMES: Final = ("gap", "fade_in", "fade_out")
+_TIMES: Final = ("gap", "fade_in", "fade_out", "crossfade", "overlap")
 _TTS_ONLY: Final = frozenset({*_SETTINGS, *_SPREAD}) - {"api"}
 _SPEAKERS: Final = ("voice", "reference_id", "references")
 # What fishpipe writes into a request itself, and extra_body cannot.

@@ -98,24 +98,24 @@ class _Expansions:
 
 
 def _assets(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
-    for segment in _segments(manifest):
-        body = segment.body
-        if not isinstance(body, Asset):
-            continue
-        shown, kind = _shown(body.shown), kind_of(body.path)
+    for asset, span in _used(manifest):
+        shown, kind = _shown(asset.shown), kind_of(asset.path)
         if kind == "impossible":
-            yield Problem(segment.span, f"audio {shown} {describe(kind)}")
-        elif not allow_outside and not is_inside(body.path, manifest.root):
-            yield Problem(segment.span, f"{shown} is outside of the project", "move it in, or use --allow-outside")
+            yield Problem(span, f"audio {shown} {describe(kind)}")
+        elif not allow_outside and not is_inside(asset.path, manifest.root):
+            yield Problem(span, f"{shown} is outside of the project", "move it in, or use --allow-outside")
         elif kind != "file":
-            hint = near_name(body.path) if kind == "missing" else ""
-            yield Problem(segment.span, f"audio file {shown} {describe(kind)}", hint)
+            hint = near_name(asset.path) if kind == "missing" else ""
+            yield Problem(span, f"audio file {shown} {describe(kind)}", hint)
+
+
+def _used(manifest: Manifest) -> Iterator[tuple[Asset, Span]]:
+    return (pair for script in manifest.scripts.values() for pair in script.assets)
 
 
 def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
     inputs = {real(path): "part of the manifest" for path in manifest.files}
-    assets = [(segment.body.path, segment.span) for segment in _segments(manifest) if isinstance(segment.body, Asset)]
-    inputs |= {real(path): f"an input ({span})" for path, span in assets}
+    inputs |= {real(asset.path): f"an input ({span})" for asset, span in _used(manifest)}
     seen: dict[Path, Span] = {}
     folded: dict[str, Path] = {}
     for output in (output for script in manifest.scripts.values() for output in script.files):

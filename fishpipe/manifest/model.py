@@ -152,6 +152,21 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bed:
+    """A sound under others: `duck` dB softer under speech, from `attack` before it to `release` behind it."""
+
+    asset: Asset
+    span: Span
+    gain: float = 0.0
+    fade_in: Micros = Micros(0)
+    fade_out: Micros = Micros(0)
+    loop: bool = False
+    duck: float = 0.0
+    attack: Micros = Micros(200_000)
+    release: Micros = Micros(500_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inclusion:
     """Another script's segments in place; `gap` replaces the one after its last sound."""
 
@@ -161,7 +176,10 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL, `export` the file of a line alone."""
+    """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL, `export` the file of a line alone.
+
+    `at` is when it begins, from the start of the script.
+    """
 
     address: str
     span: Span
@@ -170,6 +188,7 @@ class Segment:
     chapter: str | None = None
     caption: str | None = None
     export: Output | None = None
+    at: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +212,24 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """An ordered list of segments, built when it has outputs, or writes its lines to files of their own."""
+    """An ordered list of segments, built when it has outputs, or writes its lines to files of their own.
+
+    `bed` lies under all of them, `room_tone` where no sound is.
+    """
 
     name: str
     span: Span
     title: str | None
     segments: tuple[Segment, ...]
     outputs: tuple[Output, ...] = ()
+    bed: Bed | None = None
+    room_tone: Bed | None = None
+
+    @property
+    def assets(self) -> list[tuple[Asset, Span]]:
+        """The audio files of the project that it uses itself, each with where it is named."""
+        own = [(segment.body, segment.span) for segment in self.segments if isinstance(segment.body, Asset)]
+        return own + [(bed.asset, bed.span) for bed in (self.bed, self.room_tone) if bed is not None]
 
     @property
     def files(self) -> tuple[Output, ...]:

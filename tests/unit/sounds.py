@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import miniaudio
 import numpy as np
 
 from fishpipe.audio.lame import Mp3Writer
@@ -26,6 +27,10 @@ def voice(samples: int, seed: int) -> Array:
     noise = np.random.default_rng(seed).normal(0, 1, samples)
     smooth = np.convolve(noise, np.hanning(64) / 32, mode="same")
     return np.rint(smooth / np.abs(smooth).max() * 9000).astype("<i2")
+
+
+def decoded(data: bytes) -> Array:
+    return np.asarray(miniaudio.mp3_read_s16(data).samples, dtype=np.int64)
 
 
 class Memory:

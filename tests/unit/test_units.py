@@ -6,12 +6,11 @@ import io
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import miniaudio
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sounds import Memory, clip, output, voice
+from sounds import Memory, clip, decoded, output, voice
 
 from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import OutputStep
 
     Array = np.ndarray[Any, Any]
-
-
-def decoded(data: bytes) -> Array:
-    return np.asarray(miniaudio.mp3_read_s16(data).samples, dtype=np.int64)
 
 
 def frames(data: bytes) -> int:
