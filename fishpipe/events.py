@@ -110,13 +110,29 @@ class OutputStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sounding:
+    """How a finished file sounds: `lufs` and `lra` (EBU R 128), `true_peak`, `rms` and noise `floor` in dBFS.
+
+    `missed` are the targets that it missed, and why.
+    """
+
+    lufs: float
+    lra: float
+    true_peak: float
+    rms: float
+    floor: float
+    missed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputWritten(Event):
-    """An output is on disk; `pattern` is what a line's own file was named by."""
+    """An output is on disk; `pattern` is what a line's own file was named by, `sounding` how loud it is."""
 
     path: str
     seconds: float
     segments: int
     pattern: str = ""
+    sounding: Sounding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _MARKS: Final = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")
 _NEWER: Final = "this lock is of another version"
 MOST_TAKES: Final = 999
+MOST_GAIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Lock:
     def voices(self) -> Mapping[Fingerprint, Mapping[str, Any]]:
         """What is known of each created voice."""
         return {Fingerprint(e.key): e.data for e in self._all("voice")}
+
+    def output(self, path: str) -> Mapping[str, Any]:
+        """The gains of an output, as it was written; empty where none are kept."""
+        found = self.entries.get(("output", path))
+        return {name: value for name, value in found.data.items() if name != "at"} if found else {}
 
     def clip(self, key: Fingerprint) -> Mapping[str, Any]:
         """The entry of a clip; empty where there is none."""
@@ -222,7 +228,9 @@ def _wrong(entry: Entry) -> str:
             whole = "id" in data and texts and _is_voice(key, data.get("record"))
             return "" if whole else "a voice needs id (a text), and the record that its key is the fingerprint of"
         case "output":
-            return ""
+            voices = data.get("voices", {})
+            gains = [data.get("gain", 0), *(voices.values() if isinstance(voices, dict) else ("",))]
+            return "" if all(_is_gain(gain) for gain in gains) else "an output's gains are numbers of dB"
 
 
 def _is_voice(key: str, record: object) -> bool:
@@ -237,6 +245,10 @@ def _is_voice(key: str, record: object) -> bool:
 
 def _no_number(text: str) -> float:
     raise ValueError(text)
+
+
+def _is_gain(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST_GAIN
 
 
 def _is_take(value: object) -> bool:

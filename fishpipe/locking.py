@@ -106,11 +106,19 @@ def is_news(lock: Lock, key: Fingerprint, digest: Digest, row: CallRow | None) -
     return entry.get("digest") != digest or (task and "task" not in entry)
 
 
+def output_entry(path: str, pin: Mapping[str, Any], at: float) -> Entry:
+    """The gains that an output was made with, from `at` (Unix seconds) on."""
+    return Entry("output", path, {**pin, "at": moment(at)})
+
+
 def would_change(graph: Graph, snapshot: Snapshot) -> list[str]:
     """What a build adds to the lock without a call: addresses of segments, and voices."""
     lock = snapshot.lock
     new = [e for e in voice_entries(graph, snapshot.calls) if not e.same(lock.entries.get((e.kind, e.key)))]
-    return [step.address for step in unlocked(graph, snapshot)] + [f"voices.{entry.data['name']}" for entry in new]
+    wanted = (step.output.shown for step in graph.outputs if step.output.loudness)
+    levelled = [shown for shown in wanted if not lock.output(shown)]
+    made = [step.address for step in unlocked(graph, snapshot)] + [f"voices.{entry.data['name']}" for entry in new]
+    return made + levelled
 
 
 def pin_entry(words: Fingerprint, take: int, at: float) -> Entry:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import AudioError
-from fishpipe.locking import clip_entry, is_news, pin_entry, voice_entries
+from fishpipe.locking import clip_entry, is_news, output_entry, pin_entry, voice_entries
 from fishpipe.store.lockfile import let_git_merge, write_lock
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 def keep_lock(
     path: Path, lock: Lock, graph: Graph, store: ProjectStore, choosing: Iterable[Fingerprint], at: float
 ) -> Lock:
-    """The lock with all clips of a graph that are here, and its voices; on disk. Raises StoreError.
+    """The lock with all clips of a graph that are here, its voices, and its outputs' gains; on disk. Raises StoreError.
 
     Of `choosing`, those that are stored become the takes that are used, from `at` (Unix seconds) on.
     """
     rows = store.calls(lock)
     made = [graph.clips[key] for key in choosing if key in rows and rows[key].state == "stored"]
     pins = [pin_entry(step.words, step.take, at) for step in made]
-    return save(path, lock, [*clip_entries(graph.clips, lock, store, rows), *voice_entries(graph, rows), *pins])
+    gains = [output_entry(name, pin, at) for name, pin in store.gains.items()]
+    entries = [*clip_entries(graph.clips, lock, store, rows), *voice_entries(graph, rows), *pins, *gains]
+    return save(path, lock, entries)
 
 
 def save(path: Path, lock: Lock, entries: Iterable[Entry]) -> Lock:

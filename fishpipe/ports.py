@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from fishpipe.events import Event
+    from fishpipe.events import Event, Sounding
     from fishpipe.graph.fingerprints import Digest, Fingerprint
     from fishpipe.graph.steps import ClipStep, OutputStep, VoiceStep
     from fishpipe.snapshot import CallRow, Charged, OutputRow, Snapshot, State
@@ -212,26 +212,40 @@ class Store(Protocol):
     def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
         """The file of a clip."""
 
+    def pin_gains(self, shown: str, pin: Mapping[str, Any]) -> None:
+        """The gains that an output was made with, for the lock."""
+
     def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
         """An output was made of these clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An output to make."""
+    """An output to make; `pin` are the gains that the lock keeps for it, and `is_pinned` that no others may be used.
+
+    `lower` is by how many dB the ceiling of its peaks is lower than asked for.
+    """
 
     step: OutputStep
     channels: int
+    pin: Mapping[str, Any] = field(default_factory=dict)
+    is_pinned: bool = False
+    lower: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """An output that was made: `rate` in samples a second, `length` and its items' `places` in samples."""
+    """An output that was made: `rate` in samples a second, `length` and its items' `places` in samples.
+
+    `pin` are the gains that it was made with, for the lock.
+    """
 
     digest: Digest
     rate: int
     length: int
     places: tuple[tuple[int, int], ...]
+    pin: Mapping[str, Any] = field(default_factory=dict)
+    sounding: Sounding | None = None
 
 
 class Assembler(Protocol):

@@ -27,6 +27,10 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact]
     chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
     recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
+    if output.loudness:
+        wanted = output.loudness
+        target = [wanted.target, wanted.mono, wanted.measure, wanted.true_peak, wanted.by_voice]
+        recipe |= {"loudness": target, "pin": snapshot.lock.output(output.shown), "ends": [output.head, output.tail]}
     beds = [[_bed(laid.bed, snapshot), laid.first, laid.last] for laid in step.beds]
     if beds or step.room_tone:
         recipe |= {"beds": beds, "room_tone": _bed(step.room_tone, snapshot) if step.room_tone else None}

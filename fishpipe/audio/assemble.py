@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.ahead import ahead, cores
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # So many measurements are written at once.
 _BATCH: Final = 64
+# So many dB a lossy file's peaks may be over their ceiling before it is made again, and how often.
+_OVER: Final = 0.15
+_TRIES: Final = 3
 
 
 class Stitcher:
@@ -56,12 +60,27 @@ class Stitcher:
     def assemble(self, jobs: Sequence[Job], clips: Mapping[Fingerprint, ClipFile]) -> list[Made]:
         """Write the files of one script's outputs, aside and renamed; each sound is decoded once for all of them.
 
-        Raises AudioError with the segment's address, or DamagedClip.
+        One whose peaks an encoder raised over its ceiling is made again, under a lower one. Raises AudioError with
+        the segment's address, or DamagedClip.
         """
+        made = self._assemble(jobs, clips)
+        for number, job in enumerate(jobs):
+            lower = job
+            for _ in range(_TRIES):
+                over = _over(job, made[number])
+                if over <= _OVER:
+                    break
+                lower = replace(lower, lower=lower.lower + over)
+                made[number] = self._assemble([lower], clips)[0]
+        return made
+
+    def _assemble(self, jobs: Sequence[Job], clips: Mapping[Fingerprint, ClipFile]) -> list[Made]:
         sounds, wide = Sounds(clips, self._digests), Sounds(clips, self._digests, wide=True)
         with ExitStack() as stack:
             opened = (
-                Making.opened(job, wide if job.step.output.bits > 16 else sounds, self._cache, self._flush_folder)
+                Making.opened(
+                    job, wide if job.step.output.bits > 16 else sounds, self._cache, self._flush_folder, self._threads
+                )
                 for job in jobs
             )
             makings = [stack.enter_context(making) for making in opened]
@@ -106,6 +125,14 @@ class Stitcher:
                     self._cache.remember(measured)
                     measured = {}
                 yield None if key is None else Cut.from_json(text)
+
+
+def _over(job: Job, made: Made) -> float:
+    """By how many dB the peaks of a lossy file are over their ceiling."""
+    wanted = job.step.output.loudness
+    if wanted is None or made.sounding is None or job.step.output.format in ("wav", "flac"):
+        return 0.0
+    return made.sounding.true_peak - wanted.true_peak
 
 
 def _cut_key(item: Item, sounds: Sounds) -> str:

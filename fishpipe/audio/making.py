@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
+from fishpipe.audio.leveller import Leveller
+from fishpipe.audio.listen import listen
+from fishpipe.audio.loudness import HOPS, Profile, laid_out, profile
+from fishpipe.audio.mastering import sounding, target_of
 from fishpipe.audio.renderer import Renderer
 from fishpipe.audio.score import Score, Unit, merged
-from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed, Writer
+from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed, Writer, boost_for
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from fishpipe.audio.sounds import Sounds
     from fishpipe.graph.steps import OutputStep
     from fishpipe.ports import Job
+    from fishpipe.timeline import Timeline
 
 _CONTAINERS: Final = ("flac", "opus", "m4a", "m4b")
 
@@ -33,13 +39,13 @@ _CONTAINERS: Final = ("flac", "opus", "m4a", "m4b")
 class Making:
     """Makes one output, from the first cut to the digest of the file. Made by `opened`."""
 
-    def __init__(self, job: Job, sounds: Sounds, cache: SoundCache, file: BufferedRandom) -> None:
-        self._job, self._file = job, file
+    def __init__(self, job: Job, sounds: Sounds, cache: SoundCache, file: BufferedRandom, threads: int) -> None:
+        self._job, self._file, self._threads = job, file, threads
         output = job.step.output
         encoding = Encoding(rate=output.sample_rate, channels=job.channels, bitrate=output.bitrate)
         self._in_units = output.format == "mp3" and not (output.exact or _sounds_throughout(job.step))
         grid = encoding.grid if self._in_units else 1
-        self._score = Score(job.step.items, output.sample_rate, grid, job.step.beds)
+        self._score = Score(job.step.items, output.sample_rate, grid, job.step.beds, output.head, output.tail)
         self._renderer = Renderer(self._score, sounds, job.channels)
         self._tag = b""
         if output.format == "mp3":
@@ -48,14 +54,14 @@ class Making:
         self._encoding, self._cache = encoding, cache
         # What lies under all sounds depends on their places; containers want the chapters before their first sample.
         has_chapters = output.format in _CONTAINERS and bool(self._chapters())
-        self._waits = has_chapters or bool(job.step.beds or job.step.room_tone)
+        self._waits = has_chapters or bool(job.step.beds or job.step.room_tone or output.loudness)
         self._waiting: list[Unit] = []
         self._sink: Sink | None = None if self._waits else self._opened_sink()
 
     @classmethod
     @contextmanager
     def opened(
-        cls, job: Job, sounds: Sounds, cache: SoundCache, flush_folder: Callable[[Path], None]
+        cls, job: Job, sounds: Sounds, cache: SoundCache, flush_folder: Callable[[Path], None], threads: int
     ) -> Iterator[Making]:
         """An output whose file is written aside, and renamed once the block has ended well. Raises AudioError."""
         output = job.step.output
@@ -65,7 +71,7 @@ class Making:
                 output.path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(part.open("w+b"))
                 stack.callback(_discard, part)
-                yield cls(job, sounds, cache, file)
+                yield cls(job, sounds, cache, file, threads)
                 file.flush()
                 os.fsync(file.fileno())
                 part.replace(output.path)
@@ -85,10 +91,14 @@ class Making:
     def finish(self) -> Iterable[Unit]:
         """The last units."""
         step = self._job.step
-        if not self._score.timeline.length:
+        if self._score.is_empty:
             raise AudioError(f"{step.output.shown} would be empty: script {step.script} has no sound")
         units = [*self._waiting, *self._score.finish()]
         units = merged(units, self._renderer.lay(step.beds, step.room_tone), self._score.grid)
+        wanted, job = step.output.loudness, self._job
+        if wanted is not None:
+            leveller = Leveller(self._renderer, self._cache, self._threads, wanted, job.pin, job.lower)
+            self._renderer.master = leveller.master(units, is_pinned=job.is_pinned)
         if self._sink is None:
             self._sink = self._opened_sink()
         return units
@@ -118,7 +128,9 @@ class Making:
                     Path(self._file.name), output.format, rate, channels, output.bits, output.bitrate,
                     step.tags, self._chapters(),
                 )  # fmt: skip
-        return Streamed(renderer, writer, dithers=output.format in ("wav", "flac") and output.bits == 16)
+        boost = boost_for(encoding, renderer.master) if renderer.master and output.format == "mp3" else 1.0
+        dithers = output.format in ("wav", "flac") and output.bits == 16
+        return Streamed(renderer, writer, dithers=dithers, boost=boost)
 
     def made(self, unit: Unit) -> Iterable[bytes]:
         """What is written of a unit; from any thread, ahead of its turn."""
@@ -139,7 +151,20 @@ class Making:
         self._file.seek(0)
         digest = Digest(hashlib.file_digest(self._file, "sha256").hexdigest())
         places = tuple((place.start, place.end) for place in timeline.places)
-        return Made(digest=digest, rate=timeline.rate, length=timeline.length, places=places)
+        made = Made(digest=digest, rate=timeline.rate, length=timeline.length, places=places)
+        wanted, master, channels = self._job.step.output.loudness, self._renderer.master, self._renderer.channels
+        if wanted is None or master is None:
+            return made
+        has_tone = self._job.step.room_tone is not None
+        found = sounding(self._heard(timeline), wanted, channels, has_tone=has_tone)
+        return replace(made, pin=master.pin(wanted, target_of(wanted, channels)), sounding=found)
+
+    def _heard(self, timeline: Timeline) -> Profile:
+        """The file as it decodes: unit by unit where each was measured."""
+        heard, rate = self.sink.heard(), timeline.rate
+        if heard is None:
+            return profile(listen(Path(self._file.name), rate, self._renderer.channels), rate)
+        return laid_out(((round(start * HOPS / rate), each) for start, each in heard), round(timeline.seconds * HOPS))
 
     def _id3(self) -> bytes:
         """The tag: of one size, whether the chapters' times are known yet or not."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.backdrops import Backdrop, Spans, bed_backdrop, key_of, tone_backdrop
 from fishpipe.audio.edit import Cut, Shape, render
+from fishpipe.audio.limiter import limited
 from fishpipe.audio.mixing import Part, mix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fishpipe.audio.carrier import Sound
+    from fishpipe.audio.mastering import Master
     from fishpipe.audio.score import Score, Unit
     from fishpipe.audio.sounds import Sounds
     from fishpipe.graph.fingerprints import Digest
@@ -32,6 +34,8 @@ class Renderer:
         self.score, self.sounds, self.channels = score, sounds, channels
         self.cuts: list[Cut | None] = []
         self.backdrops: list[tuple[Backdrop, Digest]] = []
+        self.voices: Mapping[str, float] = {}
+        self.master: Master | None = None
 
     @property
     def items(self) -> Sequence[Item]:
@@ -40,6 +44,19 @@ class Renderer:
 
     def blocks(self, unit: Unit) -> Iterator[Sound]:
         """The samples of a unit."""
+        return self.mixed(unit) if self.master is None else self.mastered(unit, self.master)
+
+    def mastered(self, unit: Unit, master: Master) -> Iterator[Sound]:
+        """The samples of a unit at its loudness, under the ceiling."""
+        gain, ceiling = 10 ** (master.gain / 20), 10 ** (master.ceiling / 20)
+        return limited(self.mixed(unit), gain, ceiling, self.score.rate)
+
+    def alone(self, unit: Unit) -> Iterator[Sound]:
+        """The samples of the sounds of a unit, and of nothing under them."""
+        return mix(unit.start, unit.end, [self._part(number) for number in unit.sounds], self.channels)
+
+    def mixed(self, unit: Unit) -> Iterator[Sound]:
+        """The samples of a unit before any gain for all of it."""
         parts = [self._part(number) for number in unit.sounds]
         return mix(unit.start, unit.end, parts, self.channels, [backdrop for backdrop, _ in self.backdrops])
 
@@ -77,7 +94,9 @@ class Renderer:
     def shape(self, number: int) -> Shape:
         """The edits of an item."""
         before = self.items[number - 1] if number else None
-        return Shape.of(self.items[number].edits, before.edits if before is not None and not before.is_pause else None)
+        item = self.items[number]
+        gain = self.voices.get(item.voice, 0.0)
+        return Shape.of(item.edits, before.edits if before is not None and not before.is_pause else None, gain)
 
     def _source(self, number: int, start: int) -> list[object]:
         """What a sound's samples in a unit come from."""

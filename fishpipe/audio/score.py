@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fishpipe.errors import AudioError
+from fishpipe.manifest.model import Micros
 from fishpipe.timeline import QUIET, Layout, Place, Samples, Silence, Sound, Timeline
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class Unit:
 class Score:
     """The places of an output's items; `rate` in samples a second, `grid` in samples (1: none).
 
-    Under a bed, sounds keep their distances to the sample.
+    Under a bed, sounds keep their distances to the sample. `head` and `tail` are silence at the ends, in microseconds.
     """
 
     items: Sequence[Item]
     rate: int
     grid: int = 1
     beds: Sequence[LaidBed] = ()
+    head: int = 0
+    tail: int = 0
     places: list[Place] = field(default_factory=list)
     _open: list[int] = field(default_factory=list)
     _begun: int = 0
@@ -53,7 +56,14 @@ class Score:
 
     def __post_init__(self) -> None:
         self._layout = Layout(self.rate, self.grid)
+        if self.head:
+            self._layout.add(Silence(Micros(self.head)))
         self._joins = {number for bed in self.beds for number in range(bed.first + 1, bed.last + 1)}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing lasts."""
+        return all(place.end == place.start for place in self.places)
 
     @property
     def timeline(self) -> Timeline:
@@ -89,6 +99,8 @@ class Score:
 
     def finish(self) -> list[Unit]:
         """The last unit."""
+        if self.tail:
+            self._layout.add(Silence(Micros(self.tail)))
         return self._close()
 
     def _close(self) -> list[Unit]:

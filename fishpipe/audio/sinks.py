@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from fishpipe.audio.carrier import WIDTHS, quantised
+from fishpipe.audio.carrier import WIDTHS, floats, quantised, samples
+from fishpipe.audio.decode import decode_clip
+from fishpipe.audio.lame import CARRIED
+from fishpipe.audio.loudness import Profile, decibels, profile
 from fishpipe.audio.mixing import silence
 
 if TYPE_CHECKING:
@@ -14,11 +18,14 @@ if TYPE_CHECKING:
 
     from fishpipe.audio.carrier import Kind
     from fishpipe.audio.lame import Encoding, FrameWriter
+    from fishpipe.audio.mastering import Master
     from fishpipe.audio.renderer import Renderer
     from fishpipe.audio.score import Unit
 
 # Seconds of a unit that are made ahead of their turn, and kept in memory; a longer one is made as it is written.
 LONGEST: Final = 120.0
+# So many dB an encoded peak may be over the ceiling.
+_OVER: Final = 0.1
 
 
 class SoundCache(Protocol):
@@ -61,16 +68,70 @@ class Sink(Protocol):
     def close(self, length: int) -> None:
         """Finish the file, which decodes to `length` samples."""
 
+    def heard(self) -> list[tuple[int, Profile]] | None:
+        """The profile of each encoded unit, and where it begins in samples; None where they were not measured."""
+
 
 class Joined:
-    """An mp3 of units that are known, or encoded each by itself."""
+    """An mp3 of units that are known, or encoded each by itself; with a master each is measured as it decodes."""
 
     def __init__(self, renderer: Renderer, encoding: Encoding, cache: SoundCache, writer: FrameWriter) -> None:
         self._renderer, self._encoding, self._cache, self._writer = renderer, encoding, cache, writer
+        self._heard: dict[int, Profile | None] = {}
 
     def made(self, unit: Unit) -> Iterable[bytes]:
-        """The frames of a unit."""
-        return encoded(self._renderer, self._encoding, self._cache, unit)
+        """The frames of a unit: remembered, or encoded now (a long one as they are asked for)."""
+        renderer = self._renderer
+        master = renderer.master
+        key = renderer.key(unit, self._encoding.key, *(master.key if master else ()))
+        known = self._known(unit, key)
+        if known is not None:
+            return (known,)
+        if renderer.seconds(unit) > LONGEST:
+            self._heard[unit.start] = None
+            return self._frames(unit, master)
+        data = b"".join(self._frames(unit, master))
+        if master is not None:
+            data, profile = self._under_ceiling(unit, data, master)
+            self._cache.keep_unit(f"{key}.heard", profile.to_bytes())
+            self._heard[unit.start] = profile
+        self._cache.keep_unit(key, data)
+        return (data,)
+
+    def _known(self, unit: Unit, key: str) -> bytes | None:
+        """A remembered unit, whose clips are still what they were."""
+        known = self._cache.unit(key)
+        if known is None:
+            return None
+        data, used = known
+        for number in unit.sounds:
+            self._renderer.sounds.check_since(self._renderer.items[number], used)
+        if self._renderer.master is not None:
+            heard = self._cache.unit(f"{key}.heard")
+            self._heard[unit.start] = Profile.from_bytes(heard[0]) if heard else self._measured(data)
+        return data
+
+    def _frames(self, unit: Unit, master: Master | None) -> Iterator[bytes]:
+        renderer = self._renderer
+        if master is None:
+            return self._encoding.frames(unit.length, (quantised(block) for block in renderer.blocks(unit)))
+        boost = np.float32(boost_for(self._encoding, master))
+        blocks = renderer.mastered(unit, master)
+        return self._encoding.frames(unit.length, (quantised(floats(block) * boost) for block in blocks))
+
+    def _under_ceiling(self, unit: Unit, data: bytes, master: Master) -> tuple[bytes, Profile]:
+        """A unit whose peaks the encoder raised over the ceiling is encoded once more, under a lower one."""
+        profile = self._measured(data)
+        over = decibels(profile.highest) - master.ceiling
+        if over <= _OVER:
+            return data, profile
+        lower = replace(master, ceiling=master.ceiling - over - _OVER)
+        data = b"".join(self._frames(unit, lower))
+        return data, self._measured(data)
+
+    def _measured(self, data: bytes) -> Profile:
+        sound = samples(decode_clip(data, "mp3", self._encoding.rate, wide=True))
+        return profile([sound[CARRIED:]], self._encoding.rate)
 
     def take(self, unit: Unit, made: Iterable[bytes]) -> None:
         """Write them at their place."""
@@ -80,29 +141,22 @@ class Joined:
         """Finish the file."""
         self._writer.close(length)
 
+    def heard(self) -> list[tuple[int, Profile]] | None:
+        """The profile of each unit as it decodes."""
+        found = [(start, each) for start, each in sorted(self._heard.items()) if each is not None]
+        return found if len(found) == len(self._heard) else None
 
-def encoded(renderer: Renderer, encoding: Encoding, cache: SoundCache, unit: Unit) -> Iterable[bytes]:
-    """The frames of a unit: remembered, or encoded now (a long one as they are asked for)."""
-    key = renderer.key(unit, encoding.key)
-    known = cache.unit(key)
-    if known is not None:
-        data, used = known
-        for number in unit.sounds:
-            renderer.sounds.check_since(renderer.items[number], used)
-        return (data,)
-    frames = encoding.frames(unit.length, (quantised(block) for block in renderer.blocks(unit)))
-    if renderer.seconds(unit) > LONGEST:
-        return frames
-    data = b"".join(frames)
-    cache.keep_unit(key, data)
-    return (data,)
+
+def boost_for(encoding: Encoding, master: Master) -> float:
+    """The factor that makes up for the encoder's own, as far as there is room."""
+    return max(1.0, min(1 / encoding.scale, 10 ** (-master.ceiling / 20)))
 
 
 class Streamed:
     """An output that one writer makes of all samples; what is kept without loss at 16 bits `dithers`."""
 
-    def __init__(self, renderer: Renderer, writer: Writer, *, dithers: bool) -> None:
-        self._renderer, self._writer, self._dithers = renderer, writer, dithers
+    def __init__(self, renderer: Renderer, writer: Writer, *, dithers: bool, boost: float = 1.0) -> None:
+        self._renderer, self._writer, self._dithers, self._boost = renderer, writer, dithers, np.float32(boost)
         self._written = 0
 
     def made(self, unit: Unit) -> Iterable[bytes]:
@@ -114,7 +168,9 @@ class Streamed:
         noise = None
         if self._dithers:
             noise = np.random.default_rng(int(self._renderer.key(unit)[:16], 16))
-        return (quantised(block, self._writer.kind, noise) for block in self._renderer.blocks(unit))
+        kind, boost = self._writer.kind, self._boost
+        blocks = self._renderer.blocks(unit)
+        return (quantised(block if boost == 1 else floats(block) * boost, kind, noise) for block in blocks)
 
     def take(self, unit: Unit, made: Iterable[bytes]) -> None:
         """Write them at their place."""
@@ -127,6 +183,10 @@ class Streamed:
         """Finish the file."""
         self._silence(length)
         self._writer.close()
+
+    @staticmethod
+    def heard() -> None:
+        """Nothing: the file is measured as a whole."""
 
     def _silence(self, until: int) -> None:
         for block in silence(until - self._written, self._renderer.channels, WIDTHS[self._writer.kind]):

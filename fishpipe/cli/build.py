@@ -91,7 +91,7 @@ def build(
         if not yes and is_terminal():
             confirm(project, planned.plan)
         how = RunOptions(
-            keep_going=keep_going, collect_only=collect, deadline=deadline, offline=offline,
+            keep_going=keep_going, collect_only=collect, deadline=deadline, offline=offline, locked=locked,
             retry_doubt=decided.in_doubt != "skip", ceiling=ceiling(project, planned),
             free=project.provider == "sandbox",
         )  # fmt: skip

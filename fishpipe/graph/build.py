@@ -106,7 +106,8 @@ class _Builder:
         match segment.body:
             case Speech() as speech:
                 clip = self._clip(segment, speech, script.name)
-                return _item(segment, clip=clip, text=speech.text)
+                voice = "+".join(voice.name for voice in speech.voices)
+                return _item(segment, clip=clip, text=speech.text, voice=voice)
             case Asset() as asset:
                 return _item(segment, asset=asset.path, start=asset.start, end=asset.end)
             case Pause(duration=duration):

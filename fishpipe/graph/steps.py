@@ -156,7 +156,7 @@ class ClipStep:
 class Item:
     """One thing on an output's way: a clip, a file, or (both None) a pause of `edits.gap`.
 
-    `at` is when it begins in its `scope`: the output, or a script that is included there.
+    `at` is when it begins in its `scope`: the output, or a script that is included there. `voice` names who speaks.
     """
 
     address: str
@@ -171,6 +171,7 @@ class Item:
     text: str | None = None
     at: Micros | None = None
     scope: str = ""
+    voice: str = ""
 
     @property
     def is_pause(self) -> bool:

@@ -192,10 +192,26 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loudness:
+    """How loud an output is to be: `target` in LUFS, or dB of `rms`; `mono` is another one for mono.
+
+    True peaks stay under `true_peak` (dBFS); `by_voice` evens the voices out.
+    """
+
+    preset: str = ""
+    target: float | None = None
+    mono: float | None = None
+    measure: Literal["lufs", "rms"] = "lufs"
+    true_peak: float = -1.0
+    by_voice: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """A file to make; `bitrate` in kbit/s where it is lossy, `bits` where not, `channels` None until assets are known.
 
-    `exact` asks for gaps that are exact to the sample in an mp3, too. `pattern` is what a line's own file was named by.
+    `head` and `tail` are silence, or room tone, at both ends. `exact` asks for gaps that are exact to the sample in an
+    mp3, too. `pattern` is what a line's own file was named by.
     """
 
     path: Path
@@ -205,6 +221,9 @@ class Output:
     bitrate: int = 128
     bits: int = 16
     exact: bool = False
+    loudness: Loudness | None = None
+    head: Micros = Micros(0)
+    tail: Micros = Micros(0)
     channels: int | None = None
     sample_rate: int = 44100
     pattern: str = ""

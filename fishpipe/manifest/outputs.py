@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from fishpipe.manifest.model import FileFormat
+from fishpipe.manifest.model import FileFormat, Loudness, Micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +20,14 @@ _PLAIN: Final = ("channels", "sample_rate", "bits", "exact")
 _BITRATES: Final = {"mp3": (64, 320, 128), "opus": (16, 320, 64), "m4a": (32, 320, 128), "m4b": (32, 320, 64)}
 _MP3_CEILING: Final = {16000: 160, 22050: 160, 24000: 160}
 _LOSSLESS: Final = ("wav", "flac")
+# Apple's and Spotify's guidelines for podcasts, EBU R 128, and the ACX Audio Submission Requirements.
+PRESETS: Final = {
+    "podcast": Loudness(preset="podcast", target=-16.0, mono=-19.0),
+    "spotify": Loudness(preset="spotify", target=-14.0),
+    "ebu": Loudness(preset="ebu", target=-23.0),
+    "acx": Loudness(preset="acx", target=-20.0, measure="rms", true_peak=-3.0),
+}
+_ACX_HEAD, _ACX_TAIL = Micros(750_000), Micros(2_000_000)
 _OPUS_RATE: Final = 48000
 
 
@@ -38,7 +47,35 @@ def output_settings(parts: Mapping[str, Scalar], suffix: str, say: Say) -> dict[
     if suffix != "mp3" and "exact" in parts:
         say(parts["exact"].span, f"exact goes with .mp3; a .{suffix} is exact to the sample as it is", "remove it")
     values["bitrate"] = _bitrate(parts.get("bitrate"), suffix, values.get("sample_rate", 44100), say)
+    if loudness := _loudness(parts, say):
+        values["loudness"] = loudness
+        if loudness.preset == "acx":
+            values |= _acx(parts, values, suffix, say)
     return values
+
+
+def _loudness(parts: Mapping[str, Scalar], say: Say) -> Loudness | None:
+    wanted, peak = parts.get("loudness"), parts.get("true_peak")
+    by_voice = "level" in parts
+    if wanted is None:
+        if peak is not None:
+            say(peak.span, "true_peak goes with loudness", "add loudness: podcast, or a number in LUFS")
+        return Loudness(by_voice=True) if by_voice else None
+    value = wanted.value
+    made = PRESETS[value] if isinstance(value, str) else Loudness(target=float(value or 0))
+    if peak is not None:
+        made = replace(made, true_peak=float(str(peak.value)))
+    return replace(made, by_voice=by_voice)
+
+
+def _acx(parts: Mapping[str, Scalar], values: Mapping[str, Any], suffix: str, say: Say) -> dict[str, Any]:
+    """What ACX asks for beyond the level: the kind of file, and quiet at both ends."""
+    if suffix != "mp3":
+        say(parts["path"].span, f"loudness: acx makes an .mp3; this output is .{suffix}", "")
+    for name, only in (("sample_rate", 44100), ("bitrate", 192)):
+        if name in parts and values[name] != only:
+            say(parts[name].span, f"ACX takes {name} {only}{'k' if name == 'bitrate' else ''} alone", "remove it")
+    return {"bitrate": 192, "head": _ACX_HEAD, "tail": _ACX_TAIL}
 
 
 def _bitrate(node: Scalar | None, suffix: str, rate: int, say: Say) -> int:

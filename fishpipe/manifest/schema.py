@@ -36,6 +36,8 @@ _EXPECTED: Final = {
     "name": "a name without spaces, slashes, colons, quotes and brackets",
     "output_path": "a path that ends in .mp3, .wav, .flac, .opus, .m4a or .m4b",
     "text": "words",
+    "trim": "auto, off, or a level from -90 to -10 (dBFS)",
+    "loudness": "LUFS from -40 to -5 such as -16, or podcast, spotify, ebu, acx",
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",
 }

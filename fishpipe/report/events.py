@@ -106,9 +106,17 @@ def _line(event: Event, done: int, total: int) -> str:
         case Stopping(why=words) | ClipDamaged(message=words) | CallClaimed(message=words):
             return words
         case OutputWritten(path=path, seconds=seconds, segments=segments) if not event.pattern:
-            return f"{path}: {clock(seconds)}, {count(segments, 'line')}"
+            return f"{path}: {clock(seconds)}, {count(segments, 'line')}{_sounding(event, ', ')}"
         case _:
             return ""
+
+
+def _sounding(output: OutputWritten, before: str) -> str:
+    """How loud an output is, where it was to be so."""
+    sound = output.sounding
+    if sound is None:
+        return ""
+    return f"{before}{sound.lufs:.1f} LUFS, LRA {sound.lra:.1f} LU, true peak {sound.true_peak:.1f} dB"
 
 
 class ProgressReporter:
@@ -128,7 +136,7 @@ class ProgressReporter:
         )
         self._clips = self._progress.add_task("speaking", total=None, detail="", visible=False)
         self._bytes, self._usd = 0, 0.0
-        self._stitching: TaskID | None = None
+        self._stitching: dict[str, TaskID] = {}
 
     def close(self) -> None:
         """Take the bar away and show the cursor again."""
@@ -153,10 +161,9 @@ class ProgressReporter:
                 self._progress.advance(self._clips)
             case OutputStarted(path=path):
                 self._progress.update(self._clips, visible=False)
-                self._stitching = self._progress.add_task(f"stitching {path}", total=None, detail="")
-            case OutputWritten() if self._stitching is not None:
-                self._progress.remove_task(self._stitching)
-                self._stitching = None
+                self._stitching[path] = self._progress.add_task(f"stitching {path}", total=None, detail="")
+            case OutputWritten(path=path) if path in self._stitching:
+                self._progress.remove_task(self._stitching.pop(path))
             case (
                 CallProblem()
                 | DoubtRetried()
@@ -175,7 +182,12 @@ class ProgressReporter:
 
 def summary_text(done: RunFinished, again: str = "fishpipe build") -> str:
     """The end of a build, and the next step; `again` is the command that goes on."""
-    lines = [f"{o.path}  {clock(o.seconds)}  {count(o.segments, 'line')}" for o in done.outputs if not o.pattern]
+    lines = []
+    for output in (output for output in done.outputs if not output.pattern):
+        lines.append(
+            f"{output.path}  {clock(output.seconds)}  {count(output.segments, 'line')}{_sounding(output, '  ')}"
+        )
+        lines += [f"{output.path}: {miss}" for miss in (output.sounding.missed if output.sounding else ())]
     patterns = Counter(output.pattern for output in done.outputs if output.pattern)
     lines += [f"{pattern}  {count(number, 'file')}" for pattern, number in patterns.items()]
     usd = f"{money(done.usd, done.unpriced)}{', sandbox: nothing was really paid' if done.free and done.calls else ''}"

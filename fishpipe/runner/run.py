@@ -45,7 +45,7 @@ class RunOptions:
     """How to carry a plan out.
 
     `ceiling` is the build's budget in USD, `deadline` how many seconds it may take, `free` says that nothing is
-    really paid, `offline` that nothing may be asked for.
+    really paid, `offline` that nothing may be asked for, `locked` that the lock stays as it is.
     """
 
     keep_going: bool = False
@@ -55,6 +55,7 @@ class RunOptions:
     deadline: float | None = None
     free: bool = False
     offline: bool = False
+    locked: bool = False
 
 
 class Run:
@@ -72,7 +73,7 @@ class Run:
         self._calls = Calls(context, payments, self._results, self.spending)
         voices = Voices(context, self._window, payments, self._results, self.spending)
         self._readiness = Readiness(plan, graph, context, voices, self.tally)
-        self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only)
+        self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only, locked=options.locked)
         self._running: set[asyncio.Task[None]] = set()
         self._over = False
         self._resolved: set[str] = set()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fishpipe.errors import DamagedClip, FishpipeError, Interrupted
 from fishpipe.events import ClipDamaged, OutputStarted, OutputWritten
 from fishpipe.graph.fingerprints import Fingerprint
+from fishpipe.locking import output_entry
 from fishpipe.ports import ClipFile, Job
 from fishpipe.recipes import output_channels, recipe
 from fishpipe.snapshot import OutputRow
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 
 class Stitching:
-    """Makes outputs whose clips are all here; a `partial` run says nothing of the others."""
+    """Makes outputs whose clips are all here; a `partial` run says nothing of the others, `locked` keeps all gains."""
 
-    def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool) -> None:
+    def __init__(self, graph: Graph, context: RunContext, tally: Tally, *, partial: bool, locked: bool) -> None:
         self._graph, self._context, self._tally, self._partial = graph, context, tally, partial
+        self._locked = locked
         self._damaged: set[Path] = set()
         self._sifted = False
 
@@ -113,18 +115,33 @@ class Stitching:
     def _stitch(
         self, steps: Sequence[OutputStep], clips: dict[Fingerprint, ClipFile], snapshot: Snapshot
     ) -> list[OutputWritten]:
-        jobs = [Job(step=step, channels=output_channels(step, snapshot)) for step in steps]
+        lock = snapshot.lock
+        jobs = [
+            Job(
+                step=step,
+                channels=output_channels(step, snapshot),
+                pin=lock.output(step.output.shown),
+                is_pinned=self._locked,
+            )
+            for step in steps
+        ]
         made = self._context.assembler.assemble(jobs, clips)
         return [self._kept(step, each, snapshot) for step, each in zip(steps, made, strict=True)]
 
     def _kept(self, step: OutputStep, made: Made, snapshot: Snapshot) -> OutputWritten:
+        if made.pin and not self._locked:
+            self._context.store.pin_gains(step.output.shown, made.pin)
+            pinned = snapshot.lock.adding([output_entry(step.output.shown, made.pin, 0.0)])
+            snapshot = replace(snapshot, lock=pinned)
         identity = recipe(step, snapshot) or ""
         row = OutputRow(recipe=identity, digest=made.digest, rate=made.rate, length=made.length, places=made.places)
         clips = {item.clip for item in step.items if item.clip}
         self._context.store.stitched(step.output.path, row, clips)
         segments = sum(1 for item in step.items if item.clip is not None)
         seconds, output = made.length / made.rate, step.output
-        return OutputWritten(path=output.shown, seconds=seconds, segments=segments, pattern=output.pattern)
+        return OutputWritten(
+            path=output.shown, seconds=seconds, segments=segments, pattern=output.pattern, sounding=made.sounding
+        )
 
     def _say_missing(self, step: OutputStep, here: Container[Fingerprint]) -> None:
         """An output whose clips are not all there: said, unless it is clear why."""

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class ProjectStore:
     """An open project; made with `opened`, or `reading` for verbs that write nothing.
 
-    `shared` is the folder of clips beside ours; `unshared` why a clip did not come into it, if one did not.
+    `shared` is the folder of clips beside ours; `unshared` why a clip did not come into it, if one did not; `gains` are
+    those of outputs that were made, by path as it was written, for the lock.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class ProjectStore:
         self.layout = layout
         self.shared = shared
         self.unshared: str | None = None
+        self.gains: dict[str, Mapping[str, Any]] = {}
         self._ledger = ledger
         self._now = now
 
@@ -301,6 +303,11 @@ class ProjectStore:
     def remember(self, values: Mapping[str, str]) -> None:
         """Keep measurements of sounds."""
         self.ledger.remember_sounds(values)
+
+    def pin_gains(self, shown: str, pin: Mapping[str, Any]) -> None:
+        """The gains that an output was made with, for the lock."""
+        if pin:
+            self.gains[shown] = pin
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
         """An encoded unit, and when it was last used (Unix seconds)."""

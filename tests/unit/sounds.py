@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import miniaudio
 import numpy as np
 
+from fishpipe.audio.carrier import quantised, segment
+from fishpipe.audio.edit import Cut, Shape, render
 from fishpipe.audio.lame import Mp3Writer
 from fishpipe.errors import Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, OutputStep
 from fishpipe.manifest.model import Edits, Micros, Output
 from fishpipe.ports import ClipFile
+from fishpipe.sandbox.engine import RATE, speak
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,3 +74,27 @@ def output(path: Path, seeds: Iterable[int], gap: int = 300_000) -> OutputStep:
     )
     made = Output(path=path, shown=path.name, span=Span("f"), format="mp3")
     return OutputStep(output=made, script="one", items=items, tags={})
+
+
+LINES = [
+    "Call me Ishmael. Some years ago, never mind how long precisely, I thought I would sail about a little.",
+    "It is a way I have of driving off the spleen, and regulating the circulation.",
+    "Whenever I find myself growing grim about the mouth; whenever it is a damp, drizzly November in my soul.",
+    "Then, I account it high time to get to sea as soon as I can.",
+    "There is nothing surprising in this!",
+    "If they but knew it, almost all men in their degree cherish very nearly the same feelings.",
+]
+
+
+def spoken(folder: Path, number: int, level: float = 1.0) -> ClipFile:
+    """A clip of real speech, by the sandbox's engine."""
+    sound = np.asarray(speak(LINES[number % len(LINES)], f"voice {number % 2}", seed=b"1")) * level
+    whole = quantised(render(segment((sound * 32767).astype("<i2").tobytes(), RATE, 1), Cut(0, len(sound), RATE),
+                             Shape(), 44100, 1))  # fmt: skip
+    path = folder / f"spoken-{number}.mp3"
+    with path.open("w+b") as file:
+        writer = Mp3Writer(file, 44100, 1, 192)
+        writer.write(whole)
+        writer.close()
+    digest = Digest(hashlib.sha256(path.read_bytes()).hexdigest())
+    return ClipFile(path=path, digest=digest, format="mp3", sample_rate=44100)
