@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fishpipe.graph.fingerprints import fingerprint
+from fishpipe.manifest.model import Edits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fishpipe.graph.steps import Item, OutputStep
     from fishpipe.manifest.model import Bed
     from fishpipe.snapshot import Snapshot
@@ -24,7 +27,7 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
         items[-1] += [edits.crossfade, edits.overlap, item.at, item.scope]
     output = step.output
     channels = output_channels(step, snapshot)
-    parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact]
+    parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact, output.mode]
     chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
     recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
     if output.loudness:
@@ -42,6 +45,24 @@ def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
     assets = (snapshot.assets.get(str(path)) for path in step.assets)
     stereo = any(info is not None and info.channels > 1 for info in assets)
     return step.output.channels or (2 if stereo else 1)
+
+
+def encoded_because(items: Sequence[Item], number: int, kind: str) -> str:
+    """Why a sound goes into an output of `mode: copy` by a new encode; empty where its frames are copied.
+
+    `kind` is what its file is.
+    """
+    item = items[number]
+    before = items[number - 1].edits if number and not items[number - 1].is_pause else Edits()
+    if kind != "mp3":
+        return f"it is {kind}, not mp3"
+    if item.start or item.end is not None:
+        return "a part of it is used"
+    own = item.edits
+    names = [name for name in ("gain", "fade_in", "fade_out", "crossfade", "overlap") if getattr(own, name)]
+    names += ["tempo"] if own.tempo != 1 else []
+    names += [f"{name} of the one before" for name in ("crossfade", "overlap") if getattr(before, name)]
+    return ", ".join(names)
 
 
 def _bed(bed: Bed, snapshot: Snapshot) -> list[Any]:

@@ -89,17 +89,18 @@ def to_samples(time: Micros | int, rate: int) -> Samples:
 class Layout:
     """Places items one after the other, as their lengths come; `rate` in samples a second, `grid` in samples.
 
-    With a grid of 1 each sound begins a unit that does not touch the one before.
+    With a grid of 1 each sound begins a unit that does not touch the one before; on others `free` is where the next
+    may begin.
     """
 
     rate: int
     grid: int = 1
     length: int = 0
+    free: int = 0
     _cursor: int = 0
     _gap: int = 0
     _shift: int = 0
     _end: int = 0
-    _free: int = 0
     _is_copied: bool = False
     _is_first: bool = True
     _origins: dict[str, int] = field(default_factory=dict)
@@ -136,7 +137,7 @@ class Layout:
         self._gap = -overlap if overlap else to_samples(item.gap, self.rate)
         self._end, self._is_first = max(self._end, start + item.length), False
         behind = item.copied.behind if item.copied else QUIET
-        self._free, self._is_copied = -(-(self._end + behind) // self.grid) * self.grid, item.copied is not None
+        self.free, self._is_copied = -(-(self._end + behind) // self.grid) * self.grid, item.copied is not None
         return Place(Samples(start), Samples(start + item.length), unit)
 
     def _begin(self, ideal: int, copied: Copied | None) -> int | None:
@@ -145,10 +146,12 @@ class Layout:
             return ideal if ideal > self._end or self._is_first else None
         before = copied.before if copied else 0 if self._is_first and ideal < self.grid else self.grid
         unit = (ideal - before + self.grid // 2) // self.grid * self.grid
-        if unit < self._free:
+        # A copied sound's frames may begin with what decoders cut at the start of a file.
+        least = max(self.free, -(before // self.grid) * self.grid)
+        if unit < least:
             if copied is None and not self._is_copied and not self._is_first:
                 return None
-            unit = self._free
+            unit = least
         self._shift = unit + before - ideal
         return unit
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.ahead import ahead, cores
-from fishpipe.audio.edit import Cut, find_cut
 from fishpipe.audio.making import Making
+from fishpipe.audio.meter import Meter
 from fishpipe.audio.sounds import Sounds
 from fishpipe.errors import Interrupted
 
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fishpipe.audio.copying import Shell
+    from fishpipe.audio.edit import Cut
     from fishpipe.audio.score import Unit
     from fishpipe.audio.sinks import SoundCache
     from fishpipe.graph.fingerprints import Digest, Fingerprint
     from fishpipe.graph.steps import Item
     from fishpipe.ports import ClipFile, Job, Made
+
+    _Measured = tuple[Cut | None, Shell | None]
 
 # So many measurements are written at once.
 _BATCH: Final = 64
@@ -84,8 +88,9 @@ class Stitcher:
                 for job in jobs
             )
             makings = [stack.enter_context(making) for making in opened]
-            cuts = stack.enter_context(closing(self._cuts(jobs[0].step.items, sounds)))
-            units = stack.enter_context(closing(ahead(self._made, _units(makings, cuts), self._threads)))
+            copies = any(job.step.output.mode == "copy" for job in jobs)
+            measured = stack.enter_context(closing(self._measured(jobs[0].step.items, sounds, copies=copies)))
+            units = stack.enter_context(closing(ahead(self._made, _units(makings, measured), self._threads)))
             for (making, unit), made in units:
                 self._check()
                 making.take(unit, made)
@@ -96,35 +101,23 @@ class Stitcher:
         making, unit = given
         return making.made(unit)
 
-    def _cuts(self, items: Sequence[Item], sounds: Sounds) -> Generator[Cut | None, None, None]:
-        """The cut of each item, None for a pause; measured once and remembered."""
-        keys = [None if item.is_pause else _cut_key(item, sounds) for item in items]
-        known = {key: self._cache.recall(key) for key in {key for key in keys if key is not None}}
-        if None not in known.values():
-            for key in keys:
-                yield None if key is None else Cut.from_json(known[key] or "")
+    def _measured(self, items: Sequence[Item], sounds: Sounds, *, copies: bool) -> Generator[_Measured, None, None]:
+        """The cut of each item (None for a pause), and with `copies` its shell; measured once and remembered."""
+        meter = Meter(items, sounds, self._cache.recall, copies=copies)
+        if meter.knows_all:
+            for number in range(len(items)):
+                yield meter.measured(number)
             return
 
-        def find(number: int) -> str:
+        def measure(number: int) -> _Measured:
             self._check()
-            item, key = items[number], keys[number]
-            found = known[key] if key is not None else ""
-            if found is None:
-                cut = find_cut(sounds.decoded(item), item.edits.trim, item.start, item.end)
-                found = known[str(key)] = cut.to_json()
-            return found
+            return meter.measured(number)
 
-        fresh = {key for key, found in known.items() if found is None}
-        measured: dict[str, str] = {}
-        with closing(ahead(find, range(len(items)), self._threads)) as found:
-            for number, text in found:
-                key = keys[number]
-                if key in fresh:
-                    measured[str(key)] = text
-                if len(measured) >= _BATCH or (measured and number == len(items) - 1):
-                    self._cache.remember(measured)
-                    measured = {}
-                yield None if key is None else Cut.from_json(text)
+        with closing(ahead(measure, range(len(items)), self._threads)) as found:
+            for number, measured in found:
+                if len(meter.fresh) >= _BATCH or number == len(items) - 1:
+                    self._cache.remember(meter.taken())
+                yield measured
 
 
 def _over(job: Job, made: Made) -> float:
@@ -135,15 +128,11 @@ def _over(job: Job, made: Made) -> float:
     return made.sounding.true_peak - wanted.true_peak
 
 
-def _cut_key(item: Item, sounds: Sounds) -> str:
-    return f"{sounds.digest(item)} {item.start} {item.end} {item.edits.trim}"
-
-
-def _units(makings: Sequence[Making], cuts: Iterable[Cut | None]) -> Iterator[tuple[Making, Unit]]:
-    """The units of all outputs, as soon as the cuts that have come make them whole."""
-    for cut in cuts:
+def _units(makings: Sequence[Making], measured: Iterable[_Measured]) -> Iterator[tuple[Making, Unit]]:
+    """The units of all outputs, as soon as the sounds that were measured make them whole."""
+    for cut, shell in measured:
         for making in makings:
-            for unit in making.add(cut):
+            for unit in making.add(cut, shell):
                 yield making, unit
     for making in makings:
         for unit in making.finish():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import lameenc
 
 from fishpipe.audio.mixing import silence
-from fishpipe.audio.mp3 import ENCODER_DELAY, frame_samples, info_frame, read_frame, seek_table
+from fishpipe.audio.mp3 import DECODER_DELAY, ENCODER_DELAY, frame_samples, info_frame, read_frame, seek_table
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fishpipe.audio.score import Unit
 
 _QUALITY: Final = 2
-# Samples by which a decoder's output comes late: LAME's delay and the decoder's own (the LAME tag specification).
-CARRIED: Final = ENCODER_DELAY + 529
+# Samples by which a decoder's output comes late (the LAME tag specification).
+CARRIED: Final = ENCODER_DELAY + DECODER_DELAY
 # LAME makes all softer at a constant bitrate, by a factor that falls with it (measured, lame 3.100).
 _SCALES: Final = ((160, 0.95), (192, 0.97), (224, 0.98))
 
@@ -96,12 +96,12 @@ class Encoding:
 
 
 class FrameWriter:
-    """Joins units by their frames in `file`, at its end, behind an Info frame of our own."""
+    """Joins units by their frames in `file`, at its end, behind an Info frame of our own; `silent` is a frame."""
 
     def __init__(self, file: BinaryIO, encoding: Encoding) -> None:
         self._file, self._encoding = file, encoding
         self._info_at = file.tell()
-        self._silent = encoding.silent_frame()
+        self.silent = encoding.silent_frame()
         self._marks: list[tuple[int, int]] = []
         self._frames = self._bytes = 0
         file.write(bytes(encoding.frame_bytes))
@@ -119,21 +119,21 @@ class FrameWriter:
         """Silence up to the end, so that `length` samples are decoded, and the Info frame."""
         grid = self._encoding.grid
         self._silence(-(-max(self._frames * grid, length + CARRIED) // grid))
-        first = read_frame(self._silent, 0)
+        first = read_frame(self.silent, 0)
         if first is None:
             raise AudioError("the mp3 encoder made no frame")
         padding = self._frames * grid - ENCODER_DELAY - length
         table = seek_table([*self._marks, (self._frames, self._bytes)])
         self._file.seek(self._info_at)
         size = self._encoding.frame_bytes
-        info = info_frame(self._silent, first, size, self._frames, self._bytes, padding, self._encoding.bitrate, table)
+        info = info_frame(self.silent, first, size, self._frames, self._bytes, padding, self._encoding.bitrate, table)
         self._file.write(info)
         self._file.seek(0, 2)
 
     def _silence(self, frames: int) -> None:
         missing = frames - self._frames
         while missing > 0:
-            self._bytes += self._file.write(self._silent * min(missing, 4096))
+            self._bytes += self._file.write(self.silent * min(missing, 4096))
             missing -= 4096
         self._frames = max(self._frames, frames)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.audio.copying import check_shell
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
 from fishpipe.audio.leveller import Leveller
 from fishpipe.audio.listen import listen
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from io import BufferedRandom
 
+    from fishpipe.audio.copying import Shell
     from fishpipe.audio.edit import Cut
     from fishpipe.audio.sounds import Sounds
     from fishpipe.graph.steps import OutputStep
@@ -79,10 +81,17 @@ class Making:
             except OSError as error:
                 raise AudioError(f"{output.shown} cannot be written: {error.strerror or error}") from error
 
-    def add(self, cut: Cut | None) -> Iterable[Unit]:
-        """Place the next item: the units that are whole now."""
+    def add(self, cut: Cut | None, shell: Shell | None) -> Iterable[Unit]:
+        """Place the next item: the units that are whole now. A sound with a `shell` may be copied."""
+        copied = None
+        if cut is None or self._job.step.output.mode != "copy":
+            shell = None
+        elif shell is not None:
+            check_shell(shell, self._encoding, self._score.items[len(self._score.places)])
+            copied = shell.copied(cut, self._encoding.grid)
         self._renderer.cuts.append(cut)
-        units = self._score.add(cut)
+        self._renderer.shells.append(shell)
+        units = self._score.add(cut, copied)
         if not self._waits:
             return units
         self._waiting += units

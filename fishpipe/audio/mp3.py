@@ -21,8 +21,9 @@ _KBPS: Final = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-# LAME's encoder delay, in samples; decoders add their own 529 and cut both.
+# LAME's delay and the decoder's own, in samples; a decoder cuts both.
 ENCODER_DELAY: Final = 576
+DECODER_DELAY: Final = 529
 
 
 class Frame(NamedTuple):
@@ -68,6 +69,24 @@ def walk(data: bytes) -> Iterator[Frame]:
             raise AudioError(f"the last mp3 frame is cut: {len(data) - offset} of {frame.size} bytes")
         yield frame
         offset += frame.size
+
+
+def is_info(data: bytes, first: Frame) -> bool:
+    """Whether the first frame holds a Xing or Info header, and no sound."""
+    return data[first.offset + 4 + first.side :][:4] in (b"Xing", b"Info")
+
+
+def gapless(data: bytes, first: Frame) -> tuple[int, int] | None:
+    """(delay, padding) in samples, as the LAME tag in the first frame says it; None where there is none."""
+    at = first.offset + 4 + first.side
+    if not is_info(data, first):
+        return None
+    flags = int.from_bytes(data[at + 4 : at + 8], "big")
+    tag = at + 8 + 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
+    if not data[tag : tag + 1].isalpha():
+        return None
+    both = int.from_bytes(data[tag + 21 : tag + 24], "big")
+    return both >> 12, both & 0xFFF
 
 
 def declared_frames(data: bytes, first: Frame) -> int | None:

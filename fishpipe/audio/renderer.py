@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fishpipe.audio.carrier import Sound
+    from fishpipe.audio.copying import Shell
     from fishpipe.audio.mastering import Master
     from fishpipe.audio.score import Score, Unit
     from fishpipe.audio.sounds import Sounds
@@ -28,11 +29,15 @@ _VERSION: Final = 2
 
 
 class Renderer:
-    """Renders units of the items in a score; `cuts` grows with the score's places (None for a pause)."""
+    """Renders units of the items in a score; `cuts` grows with the score's places (None for a pause).
+
+    So do `shells`, those of sounds whose frames are copied.
+    """
 
     def __init__(self, score: Score, sounds: Sounds, channels: int) -> None:
         self.score, self.sounds, self.channels = score, sounds, channels
         self.cuts: list[Cut | None] = []
+        self.shells: list[Shell | None] = []
         self.backdrops: list[tuple[Backdrop, Digest]] = []
         self.voices: Mapping[str, float] = {}
         self.master: Master | None = None

@@ -94,7 +94,7 @@ class Score:
         if place.unit is not None:
             self._begun = place.unit
         self._open.append(number)
-        self._end = max(self._end, place.end)
+        self._end = max(self._end, place.end) if self.grid == 1 else self._layout.free
         return closed
 
     def finish(self) -> list[Unit]:
@@ -106,8 +106,7 @@ class Score:
     def _close(self) -> list[Unit]:
         if not self._open:
             return []
-        end = self._end if self.grid == 1 else -(-(self._end + QUIET) // self.grid) * self.grid
-        unit = Unit(self._begun, end, tuple(self._open))
+        unit = Unit(self._begun, self._end, tuple(self._open))
         self._open = []
         return [unit]
 

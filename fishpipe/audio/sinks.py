@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from fishpipe.audio.carrier import WIDTHS, floats, quantised, samples
+from fishpipe.audio.copying import Shell, kept_frames
 from fishpipe.audio.decode import decode_clip
 from fishpipe.audio.lame import CARRIED
 from fishpipe.audio.loudness import Profile, decibels, profile
@@ -73,7 +74,7 @@ class Sink(Protocol):
 
 
 class Joined:
-    """An mp3 of units that are known, or encoded each by itself; with a master each is measured as it decodes."""
+    """An mp3 of units that are known, copied, or encoded each by itself; with a master each is measured as decoded."""
 
     def __init__(self, renderer: Renderer, encoding: Encoding, cache: SoundCache, writer: FrameWriter) -> None:
         self._renderer, self._encoding, self._cache, self._writer = renderer, encoding, cache, writer
@@ -82,6 +83,9 @@ class Joined:
     def made(self, unit: Unit) -> Iterable[bytes]:
         """The frames of a unit: remembered, or encoded now (a long one as they are asked for)."""
         renderer = self._renderer
+        shell = renderer.shells[unit.sounds[0]]
+        if shell is not None:
+            return self._copied(unit.sounds[0], shell)
         master = renderer.master
         key = renderer.key(unit, self._encoding.key, *(master.key if master else ()))
         known = self._known(unit, key)
@@ -97,6 +101,14 @@ class Joined:
             self._heard[unit.start] = profile
         self._cache.keep_unit(key, data)
         return (data,)
+
+    def _copied(self, number: int, shell: Shell) -> Iterable[bytes]:
+        """The frames of a clip, and the silent one that parts it from the next."""
+        cut = self._renderer.cuts[number]
+        if cut is None:
+            raise ValueError("a pause has no frames")
+        data = self._renderer.sounds.data(self._renderer.items[number])
+        return (kept_frames(data, shell, shell.needed(cut, self._encoding.grid)), self._writer.silent)
 
     def _known(self, unit: Unit, key: str) -> bytes | None:
         """A remembered unit, whose clips are still what they were."""

@@ -55,6 +55,21 @@ class Sounds:
         """The clip of an item, if it is one."""
         return self._clips[item.clip] if item.clip is not None else None
 
+    def kind(self, item: Item) -> str:
+        """What an item's file is: mp3, pcm, or the suffix of a file of the project."""
+        clip = self.file(item)
+        return clip.format if clip is not None else item.asset.suffix.lower()[1:] if item.asset is not None else ""
+
+    def data(self, item: Item) -> bytes:
+        """An item's bytes, which are those of its digest. Raises DamagedClip, or AudioError with the item's address."""
+        clip = self.file(item)
+        if clip is not None:
+            return whole(item, clip)
+        try:
+            return item.asset.read_bytes() if item.asset is not None else b""
+        except OSError as error:
+            raise AudioError(f"{item.address} ({item.span}): {error}") from error
+
     def decoded(self, item: Item) -> AudioSegment:
         """An item's sound. Raises DamagedClip, or AudioError with the item's address."""
         return self._once(self.digest(item), lambda: self._decode(item))

@@ -146,6 +146,9 @@ class Builder:
                 built.append(replace(segment, export=export))
         title = node.get("title")
         outputs = tuple(self._outputs(node))
+        for key in ("bed", "room_tone") if any(output.mode == "copy" for output in outputs) else ():
+            if (under := node.get(key)) is not None:
+                self._say(under.span, f"{key} is mixed in, and mode: copy joins frames as they are", "keep one of them")
         shown = str(title.value) if isinstance(title, Scalar) else None
         return Script(
             name=name,

@@ -211,7 +211,7 @@ class Output:
     """A file to make; `bitrate` in kbit/s where it is lossy, `bits` where not, `channels` None until assets are known.
 
     `head` and `tail` are silence, or room tone, at both ends. `exact` asks for gaps that are exact to the sample in an
-    mp3, too. `pattern` is what a line's own file was named by.
+    mp3, too; with `mode` copy the frames of mp3 clips are joined. `pattern` is what a line's own file was named by.
     """
 
     path: Path
@@ -221,6 +221,7 @@ class Output:
     bitrate: int = 128
     bits: int = 16
     exact: bool = False
+    mode: Literal["encode", "copy"] = "encode"
     loudness: Loudness | None = None
     head: Micros = Micros(0)
     tail: Micros = Micros(0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Say = Callable[[Span, str, str], None]
 
-_PLAIN: Final = ("channels", "sample_rate", "bits", "exact")
+_PLAIN: Final = ("channels", "sample_rate", "bits", "exact", "mode")
 # kbit/s: those that an encoder takes, and the usual one.
 _BITRATES: Final = {"mp3": (64, 320, 128), "opus": (16, 320, 64), "m4a": (32, 320, 128), "m4b": (32, 320, 64)}
 _MP3_CEILING: Final = {16000: 160, 22050: 160, 24000: 160}
@@ -46,6 +46,12 @@ def output_settings(parts: Mapping[str, Scalar], suffix: str, say: Say) -> dict[
         say(parts["bits"].span, f"bits goes with .wav and .flac; this output is .{suffix}", "remove it")
     if suffix != "mp3" and "exact" in parts:
         say(parts["exact"].span, f"exact goes with .mp3; a .{suffix} is exact to the sample as it is", "remove it")
+    copies = values.get("mode") == "copy"
+    if copies and suffix != "mp3":
+        say(parts["mode"].span, f"mode: copy goes with .mp3; this output is .{suffix}", "remove it")
+    for name in ("loudness", "level", "exact") if copies else ():
+        if name in parts:
+            say(parts[name].span, f"{name} changes samples, and mode: copy leaves them alone", "keep one of them")
     values["bitrate"] = _bitrate(parts.get("bitrate"), suffix, values.get("sample_rate", 44100), say)
     if loudness := _loudness(parts, say):
         values["loudness"] = loudness

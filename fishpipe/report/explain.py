@@ -6,13 +6,14 @@ import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
+from fishpipe.recipes import encoded_because
 from fishpipe.report.prose import because, money
 from fishpipe.takes import takes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from fishpipe.graph.steps import ClipStep
+    from fishpipe.graph.steps import ClipStep, OutputStep
     from fishpipe.plan import Collect, Held, Plan, Speak
     from fishpipe.snapshot import Snapshot
 
@@ -45,6 +46,17 @@ def explain_data(
     }
 
 
+def ways(address: str, outputs: Iterable[OutputStep], kind: str) -> dict[str, str]:
+    """How a segment goes into each output that joins frames (`mode: copy`); `kind` is what its clip is."""
+    found = {}
+    for step in outputs:
+        numbers = [number for number, item in enumerate(step.items) if item.address == address]
+        if step.output.mode == "copy" and numbers:
+            why = encoded_because(step.items, numbers[0], kind)
+            found[step.output.shown] = f"encoded: {why}" if why else "copied frame by frame"
+    return found
+
+
 def _takes(data: dict[str, Any]) -> list[str]:
     """What take this is, of how many, and what the lock says."""
     others = [str(number) for number in data["takes"] if number != data["take"]]
@@ -64,6 +76,7 @@ def explain_text(data: dict[str, Any]) -> str:
     if data["clip"]:
         lines.append(f"clip sha256 {data['clip']}")
     lines += _takes(data)
+    lines += [f"{output}: {way}" for output, way in data["ways"].items()]
     if data["shared_with"]:
         lines.append(f"shared with {', '.join(data['shared_with'])}")
     lines.append(json.dumps(data["record"], ensure_ascii=False, indent=2, sort_keys=True))

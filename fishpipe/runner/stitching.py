@@ -87,13 +87,15 @@ class Stitching:
     def _whole_copy(self, key: Fingerprint, file: ClipFile) -> Path:
         """The first copy of a clip that is whole; those that are not are put aside."""
         store, path = self._context.store, file.path
-        while path.exists() and store.digest(path) != file.digest:
-            with suppress(OSError):
-                path.replace(path.with_suffix(".damaged"))
-            other = store.clip(key, file.digest, self._graph.clips[key].format)
-            if other == path:
-                break
-            path = other
+        tried: set[Path] = set()
+        while path not in tried:
+            tried.add(path)
+            if path.exists():
+                if store.digest(path) == file.digest:
+                    break
+                with suppress(OSError):
+                    path.replace(path.with_suffix(".damaged"))
+            path = store.clip(key, file.digest, self._graph.clips[key].format)
         return path
 
     def _mend(self, clips: dict[Fingerprint, ClipFile], error: DamagedClip) -> bool:
