@@ -41,7 +41,7 @@ _EXPECTED: Final = {
     "url": "an address that begins with http:// or https://",
     "usd": "an amount in USD, such as 2.50",
 }
-_LABELLED: Final = {"bitrate", "clips", "id", "language", "sample_sha256", "callback_listen"}
+_LABELLED: Final = {"bitrate", "clips", "loudness", "trim", "id", "language", "sample_sha256", "callback_listen"}
 _MERGE_HINT: Final = "merge keys (<<) are not part of the manifest; write the fields out"
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 MOST_RENDERED: Final = 64_000_000
