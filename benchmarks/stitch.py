@@ -194,9 +194,17 @@ def report(start: float, cpu: float | None) -> None:
     wall = time.perf_counter() - start
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = children.ru_utime + children.ru_stime if cpu is None else time.process_time() - cpu
-    who = resource.RUSAGE_CHILDREN if cpu is None else resource.RUSAGE_SELF
-    peak = resource.getrusage(who).ru_maxrss / 1024
+    peak = children.ru_maxrss / 1024 if cpu is None else own_peak()
     print(json.dumps({"wall": wall, "cpu": used, "peak": peak}))
+
+
+def own_peak() -> float:
+    """MB of this process alone; `ru_maxrss` would count what its parent had when it was started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
 ROWS = [

@@ -25,12 +25,16 @@ _UNFINISHED = ("intended", *IN_FLIGHT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garbage:
-    """A file that nothing refers to: its size, when it was last used (Unix seconds), and what it was."""
+    """A file that nothing refers to: its size, when it was last used (Unix seconds), and what it was.
+
+    Those of one `group` are shown as one.
+    """
 
     path: Path
     size: int
     used: float
     what: str
+    group: str = ""
 
 
 def garbage(project: Project, session: Session, history: int, *, store: bool) -> list[Garbage]:
@@ -55,7 +59,8 @@ def garbage(project: Project, session: Session, history: int, *, store: bool) ->
         for path in folder.glob("??/*.damaged"):
             stat = path.stat()
             found.append(Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what="damaged, and put aside"))
-    return sorted(found, key=lambda each: (each.used, str(each.path))) + list(_parts(session, rows))
+    found.sort(key=lambda each: (each.used, str(each.path)))
+    return [*found, *_parts(session, rows), *_units(session)]
 
 
 def remove(found: Iterable[Garbage]) -> None:
@@ -110,6 +115,14 @@ def _parts(session: Session, rows: Mapping[Fingerprint, CallRow]) -> Iterator[Ga
         if row is None or row.state not in _UNFINISHED:
             stat = path.stat()
             yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what="a download that was given up")
+
+
+def _units(session: Session) -> Iterator[Garbage]:
+    """Encoded pieces of outputs as they were once: all can be made again."""
+    for path in session.store.unused_units():
+        stat = path.stat()
+        what = "a piece of an earlier output"
+        yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what=what, group="pieces of earlier outputs")
 
 
 def _text(row: CallRow) -> str:

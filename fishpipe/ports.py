@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fishpipe.events import Event, Sounding
     from fishpipe.graph.fingerprints import Digest, Fingerprint
     from fishpipe.graph.steps import ClipStep, OutputStep, VoiceStep
-    from fishpipe.snapshot import CallRow, Charged, OutputRow, Snapshot, State
+    from fishpipe.snapshot import CallRow, Charged, Snapshot, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +215,8 @@ class Store(Protocol):
     def pin_gains(self, shown: str, pin: Mapping[str, Any]) -> None:
         """The gains that an output was made with, for the lock."""
 
-    def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
-        """An output was made of these clips."""
+    def stitched(self, path: Path, recipe: str, made: Made, clips: Iterable[Fingerprint]) -> None:
+        """An output was made of these clips, by a recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +240,6 @@ class Made:
     `pin` are the gains that it was made with, for the lock.
     """
 
-    digest: Digest
     rate: int
     length: int
     places: tuple[tuple[int, int], ...]
@@ -253,6 +252,9 @@ class Assembler(Protocol):
 
     def assemble(self, jobs: Sequence[Job], clips: Mapping[Fingerprint, ClipFile]) -> list[Made]:
         """Write the files of one script's outputs, aside and renamed. Raises Interrupted after `stop`."""
+
+    def prepare(self, job: Job, number: int, clips: Mapping[Fingerprint, ClipFile]) -> None:
+        """Do for an item of an output what can be done before the others are here."""
 
     def stop(self) -> None:
         """Give up the outputs in the making; may be called from another thread."""

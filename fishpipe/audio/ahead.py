@@ -20,20 +20,35 @@ def cores() -> int:
 
 
 def ahead(
-    work: Callable[[Given], Made], items: Iterable[Given], threads: int
+    work: Callable[[Given], Made],
+    items: Iterable[Given],
+    threads: int,
+    known: Callable[[Given], Made | None] = lambda _: None,
 ) -> Generator[tuple[Given, Made], None, None]:
-    """Each item with `work` of it, in order; `threads` + 1 results may wait for their turn. Raises what `work` does."""
-    pending: deque[tuple[Given, Future[Made]]] = deque()
+    """Each item with `work` of it, in order; `threads` + 1 results may wait for their turn. Raises what `work` does.
+
+    What is `known` at once needs no core of its own.
+    """
+    pending: deque[tuple[Given, Made | Future[Made]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="sound") as pool:
         try:
             for item in items:
-                pending.append((item, pool.submit(work, item)))
-                if len(pending) > threads + 1:
-                    first, future = pending.popleft()
-                    yield first, future.result()
+                found = known(item)
+                pending.append((item, found if found is not None else pool.submit(work, item)))
+                while pending and (len(pending) > threads + 1 or _is_ready(pending[0][1])):
+                    yield _result(pending.popleft())
             while pending:
-                first, future = pending.popleft()
-                yield first, future.result()
+                yield _result(pending.popleft())
         finally:
-            for _, future in pending:
-                future.cancel()
+            for _, made in pending:
+                if isinstance(made, Future):
+                    made.cancel()
+
+
+def _is_ready(made: object) -> bool:
+    return not isinstance(made, Future) or made.done()
+
+
+def _result(pair: tuple[Given, Made | Future[Made]]) -> tuple[Given, Made]:
+    item, made = pair
+    return item, made.result() if isinstance(made, Future) else made

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from fishpipe.audio.ahead import ahead, cores
 from fishpipe.audio.making import Making
 from fishpipe.audio.meter import Meter
+from fishpipe.audio.rehearsal import rehearse
 from fishpipe.audio.sounds import Sounds
 from fishpipe.errors import Interrupted
 
@@ -61,6 +62,11 @@ class Stitcher:
         if self._stopped.is_set():
             raise Interrupted(130)
 
+    def prepare(self, job: Job, number: int, clips: Mapping[Fingerprint, ClipFile]) -> None:
+        """Do for an item of an output what can be done before the others are here. Raises as `assemble`."""
+        self._check()
+        rehearse(job, number, Sounds(clips, self._digests, puts_aside=False), self._cache)
+
     def assemble(self, jobs: Sequence[Job], clips: Mapping[Fingerprint, ClipFile]) -> list[Made]:
         """Write the files of one script's outputs, aside and renamed; each sound is decoded once for all of them.
 
@@ -90,7 +96,7 @@ class Stitcher:
             makings = [stack.enter_context(making) for making in opened]
             copies = any(job.step.output.mode == "copy" for job in jobs)
             measured = stack.enter_context(closing(self._measured(jobs[0].step.items, sounds, copies=copies)))
-            units = stack.enter_context(closing(ahead(self._made, _units(makings, measured), self._threads)))
+            units = stack.enter_context(closing(ahead(self._made, _units(makings, measured), self._threads, _known)))
             for (making, unit), made in units:
                 self._check()
                 making.take(unit, made)
@@ -104,20 +110,21 @@ class Stitcher:
     def _measured(self, items: Sequence[Item], sounds: Sounds, *, copies: bool) -> Generator[_Measured, None, None]:
         """The cut of each item (None for a pause), and with `copies` its shell; measured once and remembered."""
         meter = Meter(items, sounds, self._cache.recall, copies=copies)
-        if meter.knows_all:
-            for number in range(len(items)):
-                yield meter.measured(number)
-            return
 
         def measure(number: int) -> _Measured:
             self._check()
             return meter.measured(number)
 
-        with closing(ahead(measure, range(len(items)), self._threads)) as found:
+        with closing(ahead(measure, range(len(items)), self._threads, meter.known)) as found:
             for number, measured in found:
-                if len(meter.fresh) >= _BATCH or number == len(items) - 1:
+                if len(meter.fresh) >= _BATCH or (meter.fresh and number == len(items) - 1):
                     self._cache.remember(meter.taken())
                 yield measured
+
+
+def _known(given: tuple[Making, Unit]) -> Iterable[bytes] | None:
+    making, unit = given
+    return making.known(unit)
 
 
 def _over(job: Job, made: Made) -> float:

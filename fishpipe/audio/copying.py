@@ -10,13 +10,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from fishpipe.audio.carrier import samples, segment
+from fishpipe.audio.carrier import samples
 from fishpipe.audio.decode import decode_clip
-from fishpipe.audio.edit import Cut, find_cut
+from fishpipe.audio.edit import THRESHOLD_DBFS, Cut, kept_head, kept_tail, loud_part, window_of
 from fishpipe.audio.lame import CARRIED
-from fishpipe.audio.mp3 import DECODER_DELAY, gapless, is_info, walk
+from fishpipe.audio.mp3 import DECODER_DELAY, frame_samples, gapless, is_info, spans, walk
 from fishpipe.errors import AudioError
 from fishpipe.timeline import Copied
 
@@ -25,9 +23,11 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import Item
     from fishpipe.manifest.model import Trim
 
-# Frames at either end in which the silence is looked for, and those before the last that a decoder needs to settle.
-_ENDS: Final = 60
-_WARM: Final = 12
+# Frames at either end in which the silence is looked for (if it is longer, in more), and those before the last ones
+# that a decoder needs to settle.
+_HEADS: Final = (18, 60)
+_TAILS: Final = (26, 60)
+_WARM: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +66,35 @@ class Shell:
 
 def shell_of(data: bytes) -> Shell:
     """Of an mp3's bytes. Raises AudioError for what is none, or whose frames differ."""
-    frames = list(walk(data))
-    if not frames:
+    first = next(walk(data), None)
+    if first is None:
         raise AudioError("is no mp3")
-    first = frames[0]
-    own = frames[1:] if is_info(data, first) else frames
-    if not own or any((frame.rate, frame.channels) != (first.rate, first.channels) for frame in own):
-        raise AudioError("is an mp3 whose frames are not all alike")
+    offset = first.offset + first.size if is_info(data, first) else first.offset
+    starts = spans(data, offset, _end_of(data, offset))
+    kinds = {(data[at + 1], data[at + 2] & 0x0C, data[at + 3] >> 6 == 3) for at in starts[:-1]}
+    if len(kinds) != 1 or starts[-1] > len(data):
+        raise AudioError("is an mp3 whose frames are not all alike, or whole")
     delays = gapless(data, first)
-    length = len(own) * first.samples - (sum(delays) if delays else 0)
+    count = len(starts) - 1
     return Shell(
         rate=first.rate,
         channels=first.channels,
-        offset=own[0].offset,
-        end=own[-1].offset + own[-1].size,
-        count=len(own),
+        offset=offset,
+        end=starts[-1],
+        count=count,
         skipped=delays[0] + DECODER_DELAY if delays else 0,
-        length=length,
+        length=count * first.samples - (sum(delays) if delays else 0),
     )
+
+
+def _end_of(data: bytes, offset: int) -> int:
+    """Where the frames end: before an ID3v1 or APE tag, or zeros."""
+    end = len(data.rstrip(b"\0"))
+    for mark, reach in ((b"TAG", 128), (b"APETAGEX", 1 << 16)):
+        at = data.rfind(mark, max(offset, len(data) - reach))
+        if at >= 0 and (mark != b"TAG" or at == len(data) - 128):
+            end = min(end, at)
+    return end
 
 
 def check_shell(shell: Shell, encoding: Encoding, item: Item) -> None:
@@ -106,8 +117,7 @@ def kept_frames(data: bytes, shell: Shell, count: int) -> bytes:
     """The first frames of its sound."""
     if count >= shell.count:
         return data[shell.offset : shell.end]
-    last = next(frame for number, frame in enumerate(walk(data[shell.offset :]), 1) if number == count)
-    return data[shell.offset : shell.offset + last.offset + last.size]
+    return data[shell.offset : spans(data, shell.offset, shell.end)[count]]
 
 
 def cut_of_ends(data: bytes, shell: Shell, trim: Trim | float) -> Cut | None:
@@ -117,16 +127,33 @@ def cut_of_ends(data: bytes, shell: Shell, trim: Trim | float) -> Cut | None:
     """
     if trim == "off":
         return Cut(0, shell.length, shell.rate)
-    if shell.count < 3 * _ENDS:
+    threshold = THRESHOLD_DBFS if isinstance(trim, str) else trim
+    starts = spans(data, shell.offset, shell.end)
+    heads = (count for count in _HEADS if 3 * count < shell.count)
+    first = next((at for count in heads if (at := _first(data, shell, starts[count], threshold)) is not None), None)
+    tails = (count for count in _TAILS if 3 * count < shell.count and first is not None)
+    lasts = (_last(data, shell, starts[-1 - count - _WARM], count, threshold) for count in tails)
+    last = next((at for at in lasts if at is not None), None)
+    if first is None or last is None:
         return None
-    frames = list(walk(data[shell.offset : shell.end]))
-    grid = frames[0].samples
-    head_end, tail_start = shell.offset + frames[_ENDS].offset, shell.offset + frames[-_ENDS - _WARM].offset
-    head = samples(decode_clip(data[shell.offset : head_end], "mp3", shell.rate))[shell.skipped :]
-    tail = samples(decode_clip(data[tail_start : shell.end], "mp3", shell.rate))[_WARM * grid :]
-    whole = np.zeros((shell.count * grid - shell.skipped, shell.channels), "<i2")
-    whole[: len(head)] = head
-    whole[len(whole) - len(tail) :] = tail
-    cut = find_cut(segment(whole[: shell.length].tobytes(), shell.rate, shell.channels), trim, None, None)
-    is_found = 0 < cut.start < len(head) // 2 and len(whole) - len(tail) // 2 < cut.end < shell.length
-    return cut if is_found else None
+    return Cut(max(0, first - kept_head(shell.rate)), min(shell.length, last + kept_tail(shell.rate)), shell.rate)
+
+
+def _first(data: bytes, shell: Shell, end: int, threshold: float) -> int | None:
+    """Where the sound of the frames up to `end` begins to be heard."""
+    values = samples(decode_clip(data[shell.offset : end], "mp3", shell.rate))[shell.skipped :]
+    heard = loud_part(values, shell.rate, threshold)
+    return heard[0] if heard is not None else None
+
+
+def _last(data: bytes, shell: Shell, start: int, ends: int, threshold: float) -> int | None:
+    """Where the sound of the last frames is heard to end; those from `start` on are decoded."""
+    grid = frame_samples(shell.rate)
+    values = samples(decode_clip(data[start : shell.end], "mp3", shell.rate))
+    # A decoder may leave out the first frames, which lack what came before them.
+    at = (shell.count - ends) * grid - shell.skipped
+    values = values[-ends * grid :]
+    window = window_of(shell.rate)
+    into = -at % window
+    heard = loud_part(values[into : shell.length - at], shell.rate, threshold)
+    return at + into + heard[1] if heard is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ KEPT_HEAD: Final = 40_000
 KEPT_TAIL: Final = 120_000
 EDGE_FADE: Final = 5_000
 _WINDOW: Final = 5_000
+# Windows that are looked at at once: mostly a sound begins and ends near its ends.
+_WINDOWS: Final = 200
 
 Fades = list[tuple[slice, np.ndarray[tuple[int], np.dtype[np.float32]]]]
 
@@ -94,16 +97,46 @@ def find_cut(sound: AudioSegment, trim: Trim | float, start: Micros | None, end:
     if trim == "off" or last <= first:
         return Cut(first, max(first, last), rate)
     threshold = THRESHOLD_DBFS if isinstance(trim, str) else trim
-    part = floats(samples(sound)[first:last]).mean(axis=1)
-    window = max(1, rate * _WINDOW // 1_000_000)
-    padded = np.pad(part, (0, -len(part) % window)).reshape(-1, window)
-    level = np.sqrt(np.mean(np.square(padded), axis=1))
-    loud = np.flatnonzero(level > 10 ** (threshold / 20))
-    if not len(loud):
+    heard = loud_part(samples(sound)[first:last], rate, threshold)
+    if heard is None:
         return Cut(first, last, rate)
-    head = int(loud[0]) * window - rate * KEPT_HEAD // 1_000_000
-    tail = (int(loud[-1]) + 1) * window + rate * KEPT_TAIL // 1_000_000
-    return Cut(first + max(0, head), min(last, first + tail), rate)
+    return Cut(first + max(0, heard[0] - kept_head(rate)), min(last, first + heard[1] + kept_tail(rate)), rate)
+
+
+def window_of(rate: int) -> int:
+    """Samples over which a level is taken."""
+    return max(1, rate * _WINDOW // 1_000_000)
+
+
+def kept_head(rate: int) -> int:
+    """Samples of silence that stay before a sound."""
+    return rate * KEPT_HEAD // 1_000_000
+
+
+def kept_tail(rate: int) -> int:
+    """Samples of silence that stay behind a sound."""
+    return rate * KEPT_TAIL // 1_000_000
+
+
+def loud_part(values: Sound, rate: int, threshold: float) -> tuple[int, int] | None:
+    """From the first up to the last window above a level (dBFS), in samples; None where there is none."""
+    window = window_of(rate)
+    count = -(-len(values) // window)
+
+    def loud(first: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        """The loud windows of some from `first` on."""
+        part = floats(values[first * window : (first + _WINDOWS) * window])
+        mixed = part.mean(axis=1) if part.shape[1] > 1 else part[:, 0]
+        padded = np.pad(mixed, (0, -len(mixed) % window)) if len(mixed) % window else mixed
+        level = np.sqrt(np.mean(np.square(padded.reshape(-1, window)), axis=1))
+        return np.flatnonzero(level > 10 ** (threshold / 20)) + first
+
+    starts = range(0, count, _WINDOWS)
+    first = next((int(found[0]) for start in starts if len(found := loud(start))), None)
+    if first is None:
+        return None
+    last = next(int(found[-1]) for start in reversed(starts) if len(found := loud(start)))
+    return first * window, (last + 1) * window
 
 
 def render(sound: AudioSegment, cut: Cut, shape: Shape, rate: int, channels: int) -> Sound:
@@ -146,6 +179,12 @@ def _fit(values: Floats, length: int) -> Floats:
     return np.pad(values, ((0, length - len(values)), (0, 0)))
 
 
+@lru_cache(maxsize=64)
+def _curve(count: int, *, is_cross: bool) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    rise = np.linspace(0, 1, count, endpoint=False, dtype=np.float32)
+    return np.sin(rise * np.float32(np.pi / 2)) if is_cross else rise
+
+
 def _fades(shape: Shape, length: int, rate: int) -> Fades:
     """Where a sound is faded, and by which curve: linear in amplitude, a crossfade of equal power."""
     found = []
@@ -155,7 +194,6 @@ def _fades(shape: Shape, length: int, rate: int) -> Fades:
     ):  # fmt: skip
         count = min(to_samples(time, rate), length)
         if count:
-            rise = np.linspace(0, 1, count, endpoint=False, dtype=np.float32)
-            curve = np.sin(rise * np.float32(np.pi / 2)) if is_cross else rise
+            curve = _curve(count, is_cross=is_cross)
             found.append((slice(length - count, length), curve[::-1]) if at_end else (slice(0, count), curve))
     return found

@@ -59,6 +59,10 @@ def _check_frames(data: bytes) -> None:
     frames = list(walk(data))
     if not frames:
         raise AudioError(f"expected an mp3, found bytes that begin with {data[:8]!r}")
+    kinds = {(frame.rate, frame.channels) for frame in frames}
+    if len(kinds) > 1:
+        shown = " and ".join(f"{rate} Hz {'stereo' if channels == 2 else 'mono'}" for rate, channels in sorted(kinds))
+        raise AudioError(f"the mp3 changes within itself: {shown}")
     promised = declared_frames(data, frames[0])
     if promised is not None and promised != len(frames) - 1:
         raise AudioError(f"the mp3 promises {promised} frames and has {len(frames) - 1}")

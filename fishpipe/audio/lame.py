@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from fishpipe.audio.carrier import Kind
     from fishpipe.audio.score import Unit
 
-_QUALITY: Final = 2
+# LAME's own choice for a constant bitrate: half the time of 2, and no less like the original.
+_QUALITY: Final = 3
+_LAMEENC: Final = version("lameenc")
 # Samples by which a decoder's output comes late (the LAME tag specification).
 CARRIED: Final = ENCODER_DELAY + DECODER_DELAY
 # LAME makes all softer at a constant bitrate, by a factor that falls with it (measured, lame 3.100).
@@ -32,11 +34,12 @@ _SCALES: Final = ((160, 0.95), (192, 0.97), (224, 0.98))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How an output is encoded: samples a second, channels, kbit/s."""
+    """How an output is encoded: samples a second, channels, kbit/s, and LAME's quality (0 the slowest, to 9)."""
 
     rate: int
     channels: int
     bitrate: int
+    quality: int = _QUALITY
 
     @property
     def grid(self) -> int:
@@ -51,7 +54,7 @@ class Encoding:
     @property
     def key(self) -> list[object]:
         """As part of the identity of what is encoded by it."""
-        return ["lameenc", version("lameenc"), _QUALITY, self.rate, self.channels, self.bitrate]
+        return ["lameenc", _LAMEENC, self.quality, self.rate, self.channels, self.bitrate]
 
     @property
     def frame_bytes(self) -> int:
@@ -66,18 +69,21 @@ class Encoding:
         encoder.set_in_sample_rate(self.rate)
         encoder.set_out_sample_rate(self.rate)
         encoder.set_channels(self.channels)
-        encoder.set_quality(_QUALITY)
+        encoder.set_quality(self.quality)
         return encoder
 
     def frames(self, samples: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The frames of so many 16-bit samples, a whole number of frames; the last ones of them are silent."""
-        encoder, held, wanted = self.encoder(), b"", samples // self.grid
-        for data in self._encoded(encoder, blocks):
+        held, wanted, size = b"", samples // self.grid, self.frame_bytes
+        for data in self._encoded(self.encoder(), blocks):
             held += data
-            offset = 0
-            while wanted and (frame := read_frame(held, offset)) is not None and offset + frame.size <= len(held):
-                offset += frame.size
-                wanted -= 1
+            offset, length = 0, len(held)
+            # All headers are alike but for the padding bit.
+            while wanted and offset + size <= length:
+                end = offset + size + (held[offset + 2] >> 1 & 1)
+                if end > length:
+                    break
+                offset, wanted = end, wanted - 1
             yield held[:offset]
             held = held[offset:]
         if wanted:
@@ -143,9 +149,9 @@ class Mp3Writer:
 
     kind: Kind = "s16"
 
-    def __init__(self, file: BinaryIO, rate: int, channels: int, bitrate: int) -> None:
+    def __init__(self, file: BinaryIO, rate: int, channels: int, bitrate: int, quality: int = _QUALITY) -> None:
         self._file = file
-        self._encoding = Encoding(rate=rate, channels=channels, bitrate=bitrate)
+        self._encoding = Encoding(rate=rate, channels=channels, bitrate=bitrate, quality=quality)
         self._encoder = self._encoding.encoder()
         self._info_at = file.tell()
         self._head = b""

@@ -33,6 +33,10 @@ class Leveller:
         self._renderer, self._cache, self._threads, self._wanted, self._pin = renderer, cache, threads, wanted, pin
         self._ceiling = wanted.true_peak - lower
 
+    def measure(self, units: Iterable[Unit]) -> dict[Unit, Profile]:
+        """Of each unit, before any gain for all of it."""
+        return self._profiles(units, self._renderer.mixed, ["level"])
+
     def master(self, units: Sequence[Unit], *, is_pinned: bool) -> Master:
         """The gains; a pinned one stays while the loudness stays near, or if `is_pinned`."""
         wanted, channels = self._wanted, self._renderer.channels
@@ -41,7 +45,7 @@ class Leveller:
         target = target_of(wanted, channels)
         if target is None:
             return Master(voices=voices, ceiling=self._ceiling)
-        raw = self._profiles(units, self._renderer.mixed, ["level"])
+        raw = self.measure(units)
 
         def loudness(gain: float) -> float:
             return measured(self._whole(units, raw, gain), wanted, channels)

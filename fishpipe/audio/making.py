@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ from fishpipe.audio.sinks import Joined, Sink, SoundCache, Streamed, Writer, boo
 from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError
-from fishpipe.graph.fingerprints import Digest
 from fishpipe.ports import Made
 
 if TYPE_CHECKING:
@@ -35,14 +34,18 @@ if TYPE_CHECKING:
     from fishpipe.ports import Job
     from fishpipe.timeline import Timeline
 
+# Bytes after which the disk begins to write a file that is not whole yet.
+_FLUSHED: Final = 32 << 20
 _CONTAINERS: Final = ("flac", "opus", "m4a", "m4b")
 
 
 class Making:
     """Makes one output, from the first cut to the digest of the file. Made by `opened`."""
 
-    def __init__(self, job: Job, sounds: Sounds, cache: SoundCache, file: BufferedRandom, threads: int) -> None:
-        self._job, self._file, self._threads = job, file, threads
+    def __init__(
+        self, job: Job, sounds: Sounds, cache: SoundCache, file: BufferedRandom, threads: int, beside: Executor
+    ) -> None:
+        self._job, self._file, self._threads, self._beside, self._flushed = job, file, threads, beside, 0
         output = job.step.output
         encoding = Encoding(rate=output.sample_rate, channels=job.channels, bitrate=output.bitrate)
         self._in_units = output.format == "mp3" and not (output.exact or _sounds_throughout(job.step))
@@ -65,7 +68,10 @@ class Making:
     def opened(
         cls, job: Job, sounds: Sounds, cache: SoundCache, flush_folder: Callable[[Path], None], threads: int
     ) -> Iterator[Making]:
-        """An output whose file is written aside, and renamed once the block has ended well. Raises AudioError."""
+        """An output whose file is written aside, and renamed once the block, which closes it, has ended well.
+
+        Raises AudioError.
+        """
         output = job.step.output
         part = output.path.with_name(f".{output.path.name}.part")
         with ExitStack() as stack:
@@ -73,9 +79,8 @@ class Making:
                 output.path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(part.open("w+b"))
                 stack.callback(_discard, part)
-                yield cls(job, sounds, cache, file, threads)
-                file.flush()
-                os.fsync(file.fileno())
+                beside = stack.enter_context(ThreadPoolExecutor(1))
+                yield cls(job, sounds, cache, file, threads, beside)
                 part.replace(output.path)
                 flush_folder(output.path.parent)
             except OSError as error:
@@ -141,6 +146,10 @@ class Making:
         dithers = output.format in ("wav", "flac") and output.bits == 16
         return Streamed(renderer, writer, dithers=dithers, boost=boost)
 
+    def known(self, unit: Unit) -> Iterable[bytes] | None:
+        """What is written of a unit, where nothing is to be made for it."""
+        return self.sink.known(unit)
+
     def made(self, unit: Unit) -> Iterable[bytes]:
         """What is written of a unit; from any thread, ahead of its turn."""
         return self.sink.made(unit)
@@ -148,19 +157,21 @@ class Making:
     def take(self, unit: Unit, made: Iterable[bytes]) -> None:
         """Write it at its place."""
         self.sink.take(unit, made)
+        if self._file.tell() - self._flushed > _FLUSHED:
+            self._flushed = self._file.tell()
+            self._beside.submit(os.fsync, self._file.fileno())
 
     def close(self) -> Made:
-        """Finish the file."""
+        """Finish the file, and flush it to disk."""
         timeline = self._score.timeline
         self.sink.close(timeline.length)
         if self._tag:
             self._file.seek(0)
             self._file.write(self._id3())
         self._file.flush()
-        self._file.seek(0)
-        digest = Digest(hashlib.file_digest(self._file, "sha256").hexdigest())
+        os.fsync(self._file.fileno())
         places = tuple((place.start, place.end) for place in timeline.places)
-        made = Made(digest=digest, rate=timeline.rate, length=timeline.length, places=places)
+        made = Made(rate=timeline.rate, length=timeline.length, places=places)
         wanted, master, channels = self._job.step.output.loudness, self._renderer.master, self._renderer.channels
         if wanted is None or master is None:
             return made

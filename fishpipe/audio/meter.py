@@ -32,8 +32,12 @@ class Meter:
         self._shell_keys = [self._shell_key(number) if copies else None for number in range(len(items))]
         keys = {key for key in (*self._cut_keys, *self._shell_keys) if key is not None}
         self._known = {key: found for key in keys if (found := recall(key)) is not None}
-        self.knows_all = len(self._known) == len(keys)
         self.fresh: dict[str, str] = {}
+
+    def known(self, number: int) -> tuple[Cut | None, Shell | None] | None:
+        """What `measured` gives, where nothing is to be measured for it."""
+        keys = (self._cut_keys[number], self._shell_keys[number])
+        return self.measured(number) if all(key is None or key in self._known for key in keys) else None
 
     def taken(self) -> dict[str, str]:
         """What is new, to be remembered; it is new no more."""

@@ -8,6 +8,7 @@ padding, so that decoders cut both and the decoded length is exact to the sample
 from __future__ import annotations
 
 import struct
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -51,6 +52,25 @@ def read_frame(data: bytes, offset: int) -> Frame | None:
     mono = header[3] >> 6 == 3
     side = (17 if mono else 32) if first else (9 if mono else 17)
     return Frame(offset, size, 1152 if first else 576, hertz, 1 if mono else 2, side)
+
+
+@cache
+def _size(version_and_rate: int) -> int:
+    """Bytes of the frame whose header has these second and third bytes; 0 for what is no header."""
+    frame = read_frame(bytes((0xFF, version_and_rate >> 8, version_and_rate & 0xFF, 0)), 0)
+    return frame.size if frame is not None else 0
+
+
+def spans(data: bytes, start: int, end: int) -> list[int]:
+    """Where each frame begins, and where the last one ends; from a frame at `start` on. Raises AudioError."""
+    offsets, offset = [start], start
+    while offset < end:
+        size = _size(data[offset + 1] << 8 | data[offset + 2])
+        if not size or data[offset] != 0xFF:
+            raise AudioError(f"no mp3 frame at byte {offset}")
+        offset += size
+        offsets.append(offset)
+    return offsets
 
 
 def walk(data: bytes) -> Iterator[Frame]:

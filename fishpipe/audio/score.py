@@ -8,7 +8,7 @@ ends with QUIET samples of it; what silence there is beyond that belongs to no u
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import AudioError
 from fishpipe.manifest.model import Micros
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fishpipe.audio.edit import Cut
     from fishpipe.graph.steps import Item, LaidBed
     from fishpipe.timeline import Copied
+
+# Seconds of one sound that are believed.
+_LONGEST: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Score:
             length = cut.length_at(self.rate, edits.tempo)
             if cut.end <= cut.start:
                 raise AudioError("has no sound between its start and its end")
+            if length > _LONGEST * self.rate:
+                raise AudioError(f"lasts {length / self.rate / 3600:.0f} hours, which is not believed")
             overlap = max(edits.overlap, edits.crossfade)
             sound = Sound(
                 length, edits.gap, overlap, item.at, item.scope, copied, number in self._joins and bool(self._open)

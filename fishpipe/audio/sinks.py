@@ -60,6 +60,9 @@ class Writer(Protocol):
 class Sink(Protocol):
     """Takes the units of an output, in order."""
 
+    def known(self, unit: Unit) -> Iterable[bytes] | None:
+        """What is written of a unit, where nothing is to be made for it."""
+
     def made(self, unit: Unit) -> Iterable[bytes]:
         """What is written of a unit; from any thread, ahead of its turn."""
 
@@ -74,23 +77,44 @@ class Sink(Protocol):
 
 
 class Joined:
-    """An mp3 of units that are known, copied, or encoded each by itself; with a master each is measured as decoded."""
+    """An mp3 of units that are known, copied, or encoded each by itself; with a master each is measured as decoded.
 
-    def __init__(self, renderer: Renderer, encoding: Encoding, cache: SoundCache, writer: FrameWriter) -> None:
-        self._renderer, self._encoding, self._cache, self._writer = renderer, encoding, cache, writer
+    Without a `writer` units are made for the cache alone.
+    """
+
+    def __init__(self, renderer: Renderer, encoding: Encoding, cache: SoundCache, writer: FrameWriter | None) -> None:
+        self._renderer, self._encoding, self._cache, self._file = renderer, encoding, cache, writer
         self._heard: dict[int, Profile | None] = {}
 
+    @property
+    def _writer(self) -> FrameWriter:
+        if self._file is None:
+            raise RuntimeError("there is no file to write to")
+        return self._file
+
+    def known(self, unit: Unit) -> Iterable[bytes] | None:
+        """The frames of a unit that was encoded before; its clips are still what they were."""
+        if self._renderer.shells[unit.sounds[0]] is not None:
+            return None
+        key = self._key(unit)
+        known = self._cache.unit(key)
+        if known is None:
+            return None
+        data, used = known
+        for number in unit.sounds:
+            self._renderer.sounds.check_since(self._renderer.items[number], used)
+        if self._renderer.master is not None:
+            heard = self._cache.unit(f"{key}.heard")
+            self._heard[unit.start] = Profile.from_bytes(heard[0]) if heard else self._measured(data)
+        return (data,)
+
     def made(self, unit: Unit) -> Iterable[bytes]:
-        """The frames of a unit: remembered, or encoded now (a long one as they are asked for)."""
+        """The frames of a unit: copied, or encoded now (a long one as they are asked for)."""
         renderer = self._renderer
         shell = renderer.shells[unit.sounds[0]]
         if shell is not None:
             return self._copied(unit.sounds[0], shell)
-        master = renderer.master
-        key = renderer.key(unit, self._encoding.key, *(master.key if master else ()))
-        known = self._known(unit, key)
-        if known is not None:
-            return (known,)
+        master, key = renderer.master, self._key(unit)
         if renderer.seconds(unit) > LONGEST:
             self._heard[unit.start] = None
             return self._frames(unit, master)
@@ -102,6 +126,10 @@ class Joined:
         self._cache.keep_unit(key, data)
         return (data,)
 
+    def _key(self, unit: Unit) -> str:
+        master = self._renderer.master
+        return self._renderer.key(unit, self._encoding.key, *(master.key if master else ()))
+
     def _copied(self, number: int, shell: Shell) -> Iterable[bytes]:
         """The frames of a clip, and the silent one that parts it from the next."""
         cut = self._renderer.cuts[number]
@@ -109,19 +137,6 @@ class Joined:
             raise ValueError("a pause has no frames")
         data = self._renderer.sounds.data(self._renderer.items[number])
         return (kept_frames(data, shell, shell.needed(cut, self._encoding.grid)), self._writer.silent)
-
-    def _known(self, unit: Unit, key: str) -> bytes | None:
-        """A remembered unit, whose clips are still what they were."""
-        known = self._cache.unit(key)
-        if known is None:
-            return None
-        data, used = known
-        for number in unit.sounds:
-            self._renderer.sounds.check_since(self._renderer.items[number], used)
-        if self._renderer.master is not None:
-            heard = self._cache.unit(f"{key}.heard")
-            self._heard[unit.start] = Profile.from_bytes(heard[0]) if heard else self._measured(data)
-        return data
 
     def _frames(self, unit: Unit, master: Master | None) -> Iterator[bytes]:
         renderer = self._renderer
@@ -170,6 +185,11 @@ class Streamed:
     def __init__(self, renderer: Renderer, writer: Writer, *, dithers: bool, boost: float = 1.0) -> None:
         self._renderer, self._writer, self._dithers, self._boost = renderer, writer, dithers, np.float32(boost)
         self._written = 0
+
+    @staticmethod
+    def known(unit: Unit) -> None:
+        """Nothing: samples are rendered each time."""
+        del unit
 
     def made(self, unit: Unit) -> Iterable[bytes]:
         """The samples of a unit."""

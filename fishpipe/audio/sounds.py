@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from fishpipe.audio.decode import decode_clip, decode_file
 from fishpipe.errors import AudioError, DamagedClip, FishpipeError
@@ -21,23 +21,67 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import Item
     from fishpipe.ports import ClipFile
 
-# Bytes of decoded sound that are kept.
+# Bytes of sound that are kept.
 _KEPT: Final = 12 << 20
+
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """The values that were made last, up to so many bytes by `size`: each is made once, whoever asks, on any thread."""
+
+    def __init__(self, size: Callable[[Value], int]) -> None:
+        self._size_of, self._size = size, 0
+        self._kept: OrderedDict[str, Future[Value]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def once(self, key: str, make: Callable[[], Value]) -> Value:
+        """The value of a key. Raises what `make` raises."""
+        with self._lock:
+            future = self._kept.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._kept[key] = Future()
+            self._kept.move_to_end(key)
+        if is_mine:
+            try:
+                value = make()
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop(key, None)
+                future.set_exception(error)
+                raise
+            future.set_result(value)
+            self._shrink(self._size_of(value))
+        return future.result()
+
+    def _shrink(self, more: int) -> None:
+        with self._lock:
+            self._size += more
+            while self._size > _KEPT:
+                key = next((key for key, future in self._kept.items() if future.done()), None)
+                if key is None:
+                    break
+                self._size -= self._size_of(self._kept.pop(key).result())
 
 
 class Sounds:
     """What items sound like. `assets` are the digests of the project's audio files, by path; for several threads.
 
-    `wide` decodes to 32 bits.
+    `wide` decodes to 32 bits; what is damaged is put aside if it `puts_aside`.
     """
 
     def __init__(
-        self, clips: Mapping[Fingerprint, ClipFile], assets: Mapping[str, Digest], *, wide: bool = False
+        self,
+        clips: Mapping[Fingerprint, ClipFile],
+        assets: Mapping[str, Digest],
+        *,
+        wide: bool = False,
+        puts_aside: bool = True,
     ) -> None:
-        self._clips, self._assets, self._wide = clips, assets, wide
-        self._kept: OrderedDict[str, Future[AudioSegment]] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
+        self._clips, self._assets, self._wide, self._puts_aside = clips, assets, wide, puts_aside
+        self._decoded: Kept[AudioSegment] = Kept(lambda sound: len(sound.raw_data))
+        self._bytes: Kept[bytes] = Kept(len)
 
     def has(self, item: Item) -> bool:
         """Whether an item's sound is here."""
@@ -62,61 +106,39 @@ class Sounds:
 
     def data(self, item: Item) -> bytes:
         """An item's bytes, which are those of its digest. Raises DamagedClip, or AudioError with the item's address."""
-        clip = self.file(item)
+        key, clip = f"{self.digest(item)} bytes", self.file(item)
         if clip is not None:
-            return whole(item, clip)
+            return self._bytes.once(key, lambda: self._whole(item, clip))
         try:
-            return item.asset.read_bytes() if item.asset is not None else b""
+            return self._bytes.once(key, lambda: item.asset.read_bytes() if item.asset is not None else b"")
         except OSError as error:
             raise AudioError(f"{item.address} ({item.span}): {error}") from error
 
     def decoded(self, item: Item) -> AudioSegment:
         """An item's sound. Raises DamagedClip, or AudioError with the item's address."""
-        return self._once(self.digest(item), lambda: self._decode(item))
+        return self._decoded.once(self.digest(item), lambda: self._decode(item))
 
     def asset(self, path: Path) -> AudioSegment:
         """The sound of an audio file of the project. Raises AudioError."""
-        return self._once(self.asset_digest(path), lambda: decode_file(path, wide=self._wide))
+        return self._decoded.once(self.asset_digest(path), lambda: decode_file(path, wide=self._wide))
 
     def check_since(self, item: Item, used: float) -> None:
         """A clip that was written after its unit was last used (Unix seconds) is read again. Raises DamagedClip."""
         clip = self.file(item)
-        if clip is not None and (not clip.path.exists() or clip.path.stat().st_mtime >= used):
-            whole(item, clip)
-
-    def _once(self, key: str, decode: Callable[[], AudioSegment]) -> AudioSegment:
-        with self._lock:
-            future = self._kept.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._kept[key] = Future()
-            self._kept.move_to_end(key)
-        if is_mine:
-            try:
-                sound = decode()
-            except BaseException as error:
-                with self._lock:
-                    self._kept.pop(key, None)
-                future.set_exception(error)
-                raise
-            future.set_result(sound)
-            self._shrink(len(sound.raw_data))
-        return future.result()
-
-    def _shrink(self, more: int) -> None:
-        with self._lock:
-            self._size += more
-            while self._size > _KEPT:
-                key = next((key for key, future in self._kept.items() if future.done()), None)
-                if key is None:
-                    break
-                self._size -= len(self._kept.pop(key).result().raw_data)
+        if clip is None:
+            return
+        try:
+            is_older = clip.path.stat().st_mtime < used
+        except OSError:
+            is_older = False
+        if not is_older:
+            self._whole(item, clip)
 
     def _decode(self, item: Item) -> AudioSegment:
         try:
             clip = self.file(item)
             if clip is not None:
-                return self._sound(item, clip, whole(item, clip))
+                return self._sound(item, clip, self.data(item))
             if item.asset is None:
                 raise AudioError("a pause has no sound")
             return decode_file(item.asset, wide=self._wide)
@@ -130,22 +152,21 @@ class Sounds:
         try:
             return decode_clip(data, clip.format, clip.sample_rate, wide=self._wide)
         except AudioError as error:
-            raise _damaged(item, clip, f"is no sound: {error}") from error
+            raise self._damaged(item, clip, f"is no sound: {error}") from error
 
+    def _whole(self, item: Item, clip: ClipFile) -> bytes:
+        """A clip's bytes, which are those of its digest. Raises DamagedClip, also for one that is gone."""
+        try:
+            data = clip.path.read_bytes()
+        except FileNotFoundError as error:
+            raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} is gone", str(item.clip)) from error
+        if hashlib.sha256(data).hexdigest() != clip.digest:
+            raise self._damaged(item, clip, "was damaged")
+        return data
 
-def whole(item: Item, clip: ClipFile) -> bytes:
-    """A clip's bytes, which are those of its digest. Raises DamagedClip, also for one that is gone."""
-    try:
-        data = clip.path.read_bytes()
-    except FileNotFoundError as error:
-        raise DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} is gone", str(item.clip)) from error
-    if hashlib.sha256(data).hexdigest() != clip.digest:
-        raise _damaged(item, clip, "was damaged")
-    return data
-
-
-def _damaged(item: Item, clip: ClipFile, what: str) -> DamagedClip:
-    """The error of a clip that cannot be used; its file is put aside."""
-    with suppress(OSError):
-        clip.path.replace(clip.path.with_suffix(".damaged"))
-    return DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} {what}", str(item.clip))
+    def _damaged(self, item: Item, clip: ClipFile, what: str) -> DamagedClip:
+        """The error of a clip that cannot be used; its file is put aside."""
+        if self._puts_aside:
+            with suppress(OSError):
+                clip.path.replace(clip.path.with_suffix(".damaged"))
+        return DamagedClip(f"{item.address} ({item.span}): its clip {clip.path} {what}", str(item.clip))

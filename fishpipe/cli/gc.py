@@ -48,14 +48,23 @@ def gc(arguments: Arguments, *, keep_history: int, dry_run: bool | None, store: 
         data = {"deleted": not only_show, "bytes": total, "files": [_data(each) for each in found]}
         out(json.dumps(data, ensure_ascii=False, indent=2))
         return 0
-    for each in found if not arguments.quiet else ():
-        err(f"{_path(each)}  {megabytes(each.size)}  last used {_day(each)[:10]}  {short(each.what, 80)}")
+    if not arguments.quiet:
+        _show(found)
     what = f"{count(len(found), 'file')}, {megabytes(total)}"
     again = f"fishpipe gc --delete{' --store' if store else ''}"
     out("nothing to delete" if not found else f"{what}: {again if only_show else 'deleted'}")
     if dead and not arguments.quiet:
         err(f"the lock file keeps {count(dead, 'clip')} that no line uses now: fishpipe lock --prune")
     return 0
+
+
+def _show(found: list[Garbage]) -> None:
+    for each in found:
+        if not each.group:
+            err(f"{_path(each)}  {megabytes(each.size)}  last used {_day(each)[:10]}  {short(each.what, 80)}")
+    for group in sorted({each.group for each in found if each.group}):
+        sizes = [each.size for each in found if each.group == group]
+        err(f"{group}: {count(len(sizes), 'file')}, {megabytes(sum(sizes))}")
 
 
 def _data(each: Garbage) -> dict[str, object]:

@@ -18,6 +18,7 @@ from fishpipe.plan import Collect, Held, Plan, Speak
 from fishpipe.runner.calls import Calls
 from fishpipe.runner.payments import Payments
 from fishpipe.runner.poller import Poller
+from fishpipe.runner.preparing import Preparing
 from fishpipe.runner.readiness import Readiness
 from fishpipe.runner.results import Results
 from fishpipe.runner.spending import Closed, Spending
@@ -73,6 +74,7 @@ class Run:
         self._calls = Calls(context, payments, self._results, self.spending)
         voices = Voices(context, self._window, payments, self._results, self.spending)
         self._readiness = Readiness(plan, graph, context, voices, self.tally)
+        self._preparing = Preparing(plan, graph, context)
         self._stitching = Stitching(graph, context, self.tally, partial=options.collect_only, locked=options.locked)
         self._running: set[asyncio.Task[None]] = set()
         self._over = False
@@ -89,6 +91,7 @@ class Run:
         self._context.reporter.tell(RunStarted(plan=self._plan, free=self._options.free))
         self._expect_callbacks()
         beside = [asyncio.create_task(self._poller.run()), asyncio.create_task(self._renew_claims())]
+        beside.append(asyncio.create_task(self._preparing.run()))
         if self._options.deadline is not None:
             beside.append(asyncio.create_task(self._end_after(self._options.deadline)))
         try:
@@ -97,6 +100,7 @@ class Run:
             for task in beside:
                 task.cancel()
             self._readiness.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         for held in self._plan.held:
             if held.step.fingerprint not in self._resolved:
                 self.tally.held(held.step, held.row)
@@ -203,3 +207,4 @@ class Run:
             self.tally.problem(step, error)
         else:
             self.tally.stored += stored
+            self._preparing.arrived(step)

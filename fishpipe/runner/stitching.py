@@ -14,7 +14,6 @@ from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.locking import output_entry
 from fishpipe.ports import ClipFile, Job
 from fishpipe.recipes import output_channels, recipe
-from fishpipe.snapshot import OutputRow
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -136,9 +135,8 @@ class Stitching:
             pinned = snapshot.lock.adding([output_entry(step.output.shown, made.pin, 0.0)])
             snapshot = replace(snapshot, lock=pinned)
         identity = recipe(step, snapshot) or ""
-        row = OutputRow(recipe=identity, digest=made.digest, rate=made.rate, length=made.length, places=made.places)
         clips = {item.clip for item in step.items if item.clip}
-        self._context.store.stitched(step.output.path, row, clips)
+        self._context.store.stitched(step.output.path, identity, made, clips)
         segments = sum(1 for item in step.items if item.clip is not None)
         seconds, output = made.length / made.rate, step.output
         return OutputWritten(

@@ -18,11 +18,11 @@ from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.locking import locked_row, voices_of
-from fishpipe.snapshot import AssetInfo, CallRow, Snapshot
+from fishpipe.snapshot import AssetInfo, CallRow, OutputRow, Snapshot
 from fishpipe.store.clips import Clip, clip_path, scan
-from fishpipe.store.durable import digest_of, flush, rename
+from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
-from fishpipe.store.units import read_unit, write_unit
+from fishpipe.store.units import note_units, read_unit, unused_units, write_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from fishpipe.graph.steps import Graph, Realm
     from fishpipe.lock import Lock
-    from fishpipe.ports import Receipt, VoiceInfo
-    from fishpipe.snapshot import Charged, OutputRow, State
+    from fishpipe.ports import Made, Receipt, VoiceInfo
+    from fishpipe.snapshot import Charged, State
     from fishpipe.store.layout import Layout
     from fishpipe.store.shared import SharedClips
 
@@ -50,6 +50,7 @@ class ProjectStore:
         self.shared = shared
         self.unshared: str | None = None
         self.gains: dict[str, Mapping[str, Any]] = {}
+        self._pieces: set[str] = set()
         self._ledger = ledger
         self._now = now
 
@@ -311,15 +312,27 @@ class ProjectStore:
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
         """An encoded unit, and when it was last used (Unix seconds)."""
-        return read_unit(self.layout.units, key)
+        found = read_unit(self.layout.units, key)
+        if found is not None:
+            self._pieces.add(key)
+        return found
 
     def keep_unit(self, key: str, data: bytes) -> None:
         """Keep an encoded unit."""
+        self._pieces.add(key)
         write_unit(self.layout.units, key, data)
 
-    def stitched(self, path: Path, row: OutputRow, clips: Iterable[Fingerprint]) -> None:
+    def unused_units(self) -> list[Path]:
+        """The files of units that no output was made of which is there."""
+        names = self._ledger.outputs() if self._ledger else {}
+        return list(unused_units(self.layout.units, [name for name in names if (self.layout.state / name).exists()]))
+
+    def stitched(self, path: Path, recipe: str, made: Made, clips: Iterable[Fingerprint]) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""
+        digest = Digest(digest_by_blocks(path))
+        row = OutputRow(recipe=recipe, digest=digest, rate=made.rate, length=made.length, places=made.places)
         stat = path.stat()
+        note_units(self.layout.units, self._name(path), self._pieces)
         self.ledger.stitched(self._name(path), row, stat.st_size, stat.st_mtime_ns)
         self.ledger.used(clips)
 
@@ -369,4 +382,4 @@ def _file_state(path: Path, made: tuple[OutputRow, int, int] | None) -> Literal[
     row, size, mtime = made
     if stat.st_size != size:
         return "edited"
-    return "intact" if stat.st_mtime_ns == mtime or digest_of(path) == row.digest else "edited"
+    return "intact" if stat.st_mtime_ns == mtime or digest_by_blocks(path) == row.digest else "edited"
