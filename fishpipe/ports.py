@@ -105,10 +105,10 @@ class ClipFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """`seconds` of a whole clip; RMS and peak of its speech in dBFS."""
+    """`seconds` of a whole clip; the loudness of its speech in LUFS, and its true peak in dBFS."""
 
     seconds: float
-    rms: float
+    lufs: float
     peak: float
 
 

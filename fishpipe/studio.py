@@ -175,12 +175,12 @@ def reel(session: Session, line: Line, path: Path) -> Made:
     steps = {step.fingerprint: step for step in (before, after, *(take.step for take in takes)) if step is not None}
     files = {key: file for key, step in steps.items() if (file := _file(session, step)) is not None}
     levels = {key: measure(file.path.read_bytes(), file.format, file.sample_rate) for key, file in files.items()}
-    wanted = median(levels[take.step.fingerprint].rms for take in takes)
+    wanted = median(levels[take.step.fingerprint].lufs for take in takes)
     items: list[Item] = []
     for take in takes:
         group = [step for step in (before, take.step, after) if step is not None and step.fingerprint in files]
         for number, step in enumerate(group):
-            gain = min(wanted - levels[step.fingerprint].rms, _CEILING - levels[step.fingerprint].peak)
+            gain = min(wanted - levels[step.fingerprint].lufs, _CEILING - levels[step.fingerprint].peak)
             edits = Edits(gap=_APART if number == len(group) - 1 else _NEAR, gain=round(gain, 2))
             title = f"take {take.number}" if number == 0 else None
             items.append(Item(address=step.address, span=step.span, edits=edits, clip=step.fingerprint, chapter=title))

@@ -11,6 +11,7 @@ from fishpipe.audio.backdrops import Backdrop, Spans, bed_backdrop, key_of, tone
 from fishpipe.audio.edit import Cut, Shape, render
 from fishpipe.audio.limiter import limited
 from fishpipe.audio.mixing import Part, mix
+from fishpipe.timeline import to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,7 +79,9 @@ class Renderer:
         speech = [(p.start, p.end) for p, item in zip(places, self.items, strict=True) if item.clip is not None]
         for laid in beds:
             under = places[laid.first : laid.last + 1]
-            span = (under[0].start, max(place.end for place in under))
+            # A bed begins with its script, also where the first line waits for its time.
+            waited = to_samples(self.items[laid.first].at or 0, rate)
+            span = (max(0, under[0].start - waited), max(place.end for place in under))
             backdrop = bed_backdrop(laid.bed, sounds, rate, self.channels, span, speech)
             self.backdrops.append((backdrop, sounds.asset_digest(laid.bed.asset.path)))
         if room_tone is not None:

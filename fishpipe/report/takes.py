@@ -39,8 +39,8 @@ def take_data(
         "current": take.current,
         "state": state,
         "seconds": round(level.seconds, 3) if level else entry.get("seconds"),
-        "rms_dbfs": round(level.rms, 1) if level else None,
-        "peak_dbfs": round(level.peak, 1) if level else None,
+        "lufs": round(level.lufs, 1) if level else None,
+        "true_peak": round(level.peak, 1) if level else None,
         "usd": sum(receipt["usd"] or 0.0 for receipt in receipts) if receipts else None,
         "at": at,
         "digest": take.digest or entry.get("digest"),
@@ -54,7 +54,7 @@ def takes_text(data: dict[str, Any]) -> str:
     lines = [f'{data["place"]}: {data["address"]}{shared}: "{data["text"]}"']
     for take in data["takes"]:
         seconds = f"{take['seconds']:.1f} s" if take["seconds"] else "-"
-        level = f"{take['rms_dbfs']:.1f} dBFS" if take["rms_dbfs"] is not None else "-"
+        level = f"{take['lufs']:.1f} LUFS" if take["lufs"] is not None else "-"
         paid = money(take["usd"]) if take["usd"] is not None else "-"
         what = take["path"] and f"{take['path']}{' (damaged)' if take['state'] == 'damaged' else ''}"
         what = what or {"elsewhere": "not here: fishpipe store pull"}.get(take["state"], take["state"])

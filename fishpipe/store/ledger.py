@@ -108,8 +108,9 @@ class Ledger:
             yield cls(db, now) if known else None
 
     def close(self) -> None:
-        """Close it, folding the log into the file."""
-        self._db.close()
+        """Close it, folding the log into the file; a thread that is writing ends its transaction first."""
+        with self._lock:
+            self._db.close()
 
     def calls(self) -> dict[Fingerprint, CallRow]:
         """All calls."""
@@ -118,7 +119,9 @@ class Ledger:
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """One call."""
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM calls WHERE fingerprint = ?", (key,)).fetchone()  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM calls WHERE fingerprint = ?"  # noqa: S608  (a constant)
+        with self._lock:
+            found = self._db.execute(query, (key,)).fetchone()
         return _row(found) if found else None
 
     def sizes(self) -> dict[Fingerprint, int]:
@@ -308,7 +311,8 @@ class Ledger:
 
     def sound(self, key: str) -> str | None:
         """A cached measurement of a sound."""
-        found = self._db.execute("SELECT sound FROM sounds WHERE key = ?", (key,)).fetchone()
+        with self._lock:
+            found = self._db.execute("SELECT sound FROM sounds WHERE key = ?", (key,)).fetchone()
         return found[0] if found else None
 
     def sounds(self) -> dict[str, str]:

@@ -105,3 +105,18 @@ def median_pitch(sound: np.ndarray[Any, Any], rate: int) -> float:
         if lags[lag] > 0.4 * lags[0]:
             found.append(rate / lag)
     return float(np.median(found))
+
+
+def test_the_tour_begins_each_line_when_its_screen_does(cli: Callable[..., Result], tmp_path: Path) -> None:
+    output, sound = built("tour", cli, tmp_path)
+    rate = output["sample_rate"]
+    starts = {segment["address"]: segment["start"] / rate for segment in output["segments"]}
+    assert [starts[f"tour/{name}"] for name in ("welcome", "boats", "ask", "bye")] == [2, 7, 13, 22]
+    assert len(sound) == output["samples"]
+    music = 20 * np.log10(np.std(sound[rate : 2 * rate - rate // 4]))
+    speech = 20 * np.log10(np.std(sound[2 * rate + rate // 4 : 4 * rate]))
+    assert speech > music + 6, "the music lies under the speech"
+    assert np.abs(sound[-rate // 20 :]).max() < 0.01, "it fades out"
+    kinds = {each["path"].rpartition(".")[2]: each for each in cli("status", "--json").data["outputs"]}
+    assert set(kinds) == {"mp3", "m4b", "flac"}
+    assert cli("build", "-B", "--frozen", "--locked", "--offline").code == 0

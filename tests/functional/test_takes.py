@@ -82,7 +82,7 @@ def test_of_several_retakes_one_is_chosen(cli: Cli, write: Write, service: Servi
     assert len({take["digest"] for take in listed}) == 4
     for take in listed:
         assert miniaudio.get_file_info(take["path"]).duration == pytest.approx(take["seconds"], abs=0.05)
-        assert -40 < take["rms_dbfs"] < -5
+        assert -40 < take["lufs"] < -5
         assert take["usd"] == pytest.approx(29 * 15e-6)
         assert take["at"].startswith("20")
     text = cli("takes", "one/harbour").out
@@ -216,7 +216,7 @@ def test_a_reel_has_each_take_between_its_neighbours_at_one_level(cli: Cli, writ
     gaps = np.flatnonzero(np.diff(loud.astype(int)) == 1)
     silences = [n for n in np.diff(np.flatnonzero(loud)) if n > 100]
     assert len(silences) == 2, f"three groups, apart from each other: {gaps}"
-    level = [take["rms_dbfs"] for take in takes(cli)]
+    level = [take["lufs"] for take in takes(cli)]
     rms = 20 * np.log10(np.sqrt(np.mean(np.square(windows[loud]))))
     assert rms == pytest.approx(float(np.median(level)), abs=2.0), "the neighbours are brought to the takes' level"
     assert cli("takes", "one/harbour", "--reel", "reel.txt").code == 2
