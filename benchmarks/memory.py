@@ -43,6 +43,10 @@ class NoCache:
         """Nothing."""
         del key
 
+    def touch_unit(self, key: str) -> None:
+        """Nothing."""
+        del key
+
     def keep_unit(self, key: str, data: bytes) -> None:
         """Nothing."""
 

@@ -23,7 +23,8 @@ STITCHER: Final = 2
 
 def tools() -> str:
     """The versions that an output's bytes depend on."""
-    return f"stitcher {STITCHER}; lameenc {version('lameenc')}; soxr {version('soxr')}; av {version('av')}"
+    versions = (f"{name} {version(name)}" for name in ("lameenc", "soxr", "av", "miniaudio", "mutagen"))
+    return "; ".join([f"stitcher {STITCHER}", *versions])
 
 
 def assets_of(graph: Graph) -> dict[str, AssetInfo]:

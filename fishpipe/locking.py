@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from fishpipe.graph.fingerprints import Digest
-    from fishpipe.graph.steps import ClipStep, Graph, Realm
+    from fishpipe.graph.steps import ClipStep, Graph, OutputStep, Realm
     from fishpipe.lock import Lock
     from fishpipe.snapshot import Snapshot
 
@@ -111,12 +111,23 @@ def output_entry(path: str, pin: Mapping[str, Any], at: float) -> Entry:
     return Entry("output", path, {**pin, "at": moment(at)})
 
 
+def _has_gains(step: OutputStep, pin: Mapping[str, Any]) -> bool:
+    """Whether the lock keeps all gains that an output needs, for the loudness that it is to have."""
+    wanted = step.output.loudness
+    if wanted is None:
+        return True
+    voices = {item.voice for item in step.items if item.clip is not None} if wanted.by_voice else set()
+    if wanted.target is None:
+        return voices <= (pin.get("voices") or {}).keys()
+    same = pin.get("target") in (wanted.target, wanted.mono) and pin.get("true_peak") == wanted.true_peak
+    return "gain" in pin and same and voices <= (pin.get("voices") or {}).keys()
+
+
 def would_change(graph: Graph, snapshot: Snapshot) -> list[str]:
     """What a build adds to the lock without a call: addresses of segments, and voices."""
     lock = snapshot.lock
     new = [e for e in voice_entries(graph, snapshot.calls) if not e.same(lock.entries.get((e.kind, e.key)))]
-    wanted = (step.output.shown for step in graph.outputs if step.output.loudness)
-    levelled = [shown for shown in wanted if not lock.output(shown)]
+    levelled = [step.output.shown for step in graph.outputs if not _has_gains(step, lock.output(step.output.name))]
     made = [step.address for step in unlocked(graph, snapshot)] + [f"voices.{entry.data['name']}" for entry in new]
     return made + levelled
 
@@ -146,7 +157,7 @@ def locked_row(step: ClipStep, lock: Lock) -> CallRow:
 def reachable(graph: Graph, lock: Lock) -> Lock:
     """The entries that a graph's scripts can use: their words' takes, their voices, their outputs."""
     words: set[str] = {step.words for step in graph.clips.values()}
-    keys = {*graph.clips, *graph.voices, *graph.created.values(), *(step.output.shown for step in graph.outputs)}
+    keys = {*graph.clips, *graph.voices, *graph.created.values(), *(step.output.name for step in graph.outputs)}
     keys |= {key for key, data in lock.voices.items() if data["id"] in graph.existing} | words
     entries = lock.entries.items()
     return lock.keeping([at for at, entry in entries if entry.key in keys or entry.data.get("words") in keys])

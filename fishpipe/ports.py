@@ -212,7 +212,7 @@ class Store(Protocol):
     def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
         """The file of a clip."""
 
-    def pin_gains(self, shown: str, pin: Mapping[str, Any]) -> None:
+    def pin_gains(self, name: str, pin: Mapping[str, Any]) -> None:
         """The gains that an output was made with, for the lock."""
 
     def stitched(self, path: Path, recipe: str, made: Made, clips: Iterable[Fingerprint]) -> None:

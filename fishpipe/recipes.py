@@ -25,6 +25,8 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
         edits = item.edits
         items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim, edits.tempo])
         items[-1] += [edits.crossfade, edits.overlap, item.at, item.scope]
+        if step.output.loudness and step.output.loudness.by_voice:
+            items[-1].append(item.voice)
     output = step.output
     channels = output_channels(step, snapshot)
     parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact, output.mode]
@@ -33,7 +35,7 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     if output.loudness:
         wanted = output.loudness
         target = [wanted.target, wanted.mono, wanted.measure, wanted.true_peak, wanted.by_voice]
-        recipe |= {"loudness": target, "pin": snapshot.lock.output(output.shown), "ends": [output.head, output.tail]}
+        recipe |= {"loudness": target, "pin": snapshot.lock.output(output.name), "ends": [output.head, output.tail]}
     beds = [[_bed(laid.bed, snapshot), laid.first, laid.last] for laid in step.beds]
     if beds or step.room_tone:
         recipe |= {"beds": beds, "room_tone": _bed(step.room_tone, snapshot) if step.room_tone else None}

@@ -221,6 +221,9 @@ class _Memory:
     def unit(self, key: str) -> None:
         del key
 
+    def touch_unit(self, key: str) -> None:
+        del key
+
     def keep_unit(self, key: str, data: bytes) -> None:
         del key, data
 

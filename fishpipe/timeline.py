@@ -133,6 +133,11 @@ class Layout:
             raise AudioError(f"overlaps by {item.overlap / 1e6:g} s with the next, and lasts {length:.2f} s only")
         unit = None if item.joins else self._begin(ideal, item.copied)
         start = ideal + self._shift
+        if item.at is not None and self._shift > self.grid:
+            late = self._shift / self.rate
+            raise AudioError(
+                f"begins {late:.2f} s too late for at: {item.at / 1e6:g}s: the frames before it are too long"
+            )
         self._cursor = ideal + item.length
         self._gap = -overlap if overlap else to_samples(item.gap, self.rate)
         self._end, self._is_first = max(self._end, start + item.length), False

@@ -141,6 +141,6 @@ def _units(makings: Sequence[Making], measured: Iterable[_Measured]) -> Iterator
         for making in makings:
             for unit in making.add(cut, shell):
                 yield making, unit
-    for making in makings:
-        for unit in making.finish():
-            yield making, unit
+    # Those that waited take turns, so that a sound is decoded once for all of them.
+    waiting = [(making, unit) for making in makings for unit in making.finish()]
+    yield from sorted(waiting, key=lambda pair: pair[0].time(pair[1]))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import miniaudio
 import numpy as np
 
-from fishpipe.audio.carrier import AudioSegment, segment
+from fishpipe.audio.carrier import AudioSegment, quantised, segment
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+_READ: Final = "mp3, wav, flac, ogg, opus, m4a"
 
 
 def decode_clip(data: bytes, kind: str, sample_rate: int, *, wide: bool = False) -> AudioSegment:
@@ -40,12 +42,18 @@ def _wide(samples: Iterable[float]) -> bytes:
     return np.clip(whole, -2147483648, 2147483647).astype("<i4").tobytes()
 
 
-def decode_file(path: Path, *, wide: bool = False) -> AudioSegment:
-    """An audio file of the project: mp3, wav, flac or ogg vorbis; more than two channels are mixed to two."""
+def decode_file(path: Path, data: bytes | None = None, *, wide: bool = False) -> AudioSegment:
+    """An audio file of the project (its bytes, where they are known); more than two channels are mixed to two.
+
+    What miniaudio does not read (m4a, opus, aiff …) is read by ffmpeg. Raises AudioError.
+    """
     kind = miniaudio.SampleFormat.SIGNED32 if wide else miniaudio.SampleFormat.SIGNED16
     try:
         channels, rate = header(path)
-        sound = miniaudio.decode(path.read_bytes(), kind, nchannels=min(channels, 2), sample_rate=rate)
+        if not _is_simple(path):
+            return _by_ffmpeg(path, rate, min(channels, 2), 4 if wide else 2)
+        whole = path.read_bytes() if data is None else data
+        sound = miniaudio.decode(whole, kind, nchannels=min(channels, 2), sample_rate=rate)
     except (miniaudio.MiniaudioError, OSError) as error:
         raise AudioError(f"{path}: {error}") from error
     if not sound.num_frames:
@@ -55,16 +63,48 @@ def decode_file(path: Path, *, wide: bool = False) -> AudioSegment:
 
 def duration(path: Path) -> float:
     """Seconds of an audio file, by its header. Raises AudioError."""
-    header(path)
-    return float(miniaudio.get_file_info(str(path)).duration)
+    if _is_simple(path):
+        return float(miniaudio.get_file_info(str(path)).duration)
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return float((container.duration or 0) / av.time_base)
+    except av.error.FFmpegError as error:
+        raise AudioError(f"not an audio file that can be read: {error.strerror}") from error
+
+
+def _is_simple(path: Path) -> bool:
+    """Whether miniaudio reads a file."""
+    try:
+        info = miniaudio.get_file_info(str(path))
+    except (miniaudio.MiniaudioError, OSError, ValueError):
+        return False
+    return bool(info.sample_rate and info.nchannels)
+
+
+def _by_ffmpeg(path: Path, rate: int, channels: int, width: int) -> AudioSegment:
+    from fishpipe.audio.listen import listen
+
+    blocks = list(listen(path, rate, channels))
+    if not blocks:
+        raise AudioError(f"{path} holds no sound")
+    whole = np.concatenate(blocks)
+    if width == 4:
+        return segment(_wide(whole.reshape(-1)), rate, channels, 4)
+    return segment(quantised(whole), rate, channels)
 
 
 def header(path: Path) -> tuple[int, int]:
     """(channels, samples a second) of an audio file. Raises AudioError."""
-    try:
+    if _is_simple(path):
         info = miniaudio.get_file_info(str(path))
-    except (miniaudio.MiniaudioError, OSError, ValueError) as error:
-        raise AudioError(f"not an audio file that can be read (mp3, wav, flac, ogg): {error}") from error
-    if not info.sample_rate or not info.nchannels:
-        raise AudioError("not an audio file that can be read (mp3, wav, flac, ogg)")
-    return info.nchannels, info.sample_rate
+        return info.nchannels, info.sample_rate
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            return stream.channels, stream.rate
+    except (av.error.FFmpegError, IndexError, OSError) as error:
+        raise AudioError(f"not an audio file that can be read ({_READ})") from error

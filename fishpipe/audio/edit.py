@@ -66,15 +66,15 @@ class Shape:
     tempo: float = 1.0
 
     @classmethod
-    def of(cls, edits: Edits, before: Edits | None = None, gain: float = 0.0) -> Shape:
-        """Of an item's edits; `before` are those of the sound right before it, `gain` comes on top."""
+    def of(cls, edits: Edits, crosses: tuple[int, int] = (0, 0), gain: float = 0.0) -> Shape:
+        """Of an item's edits; `crosses` are the crossfades at its two ends, `gain` comes on top."""
         edge = EDGE_FADE if edits.trim != "off" else 0
         return cls(
             gain=edits.gain + gain,
             fade_in=max(edits.fade_in, edge),
             fade_out=max(edits.fade_out, edge),
-            cross_in=before.crossfade if before else 0,
-            cross_out=edits.crossfade,
+            cross_in=crosses[0],
+            cross_out=crosses[1],
             tempo=edits.tempo,
         )
 
@@ -142,11 +142,12 @@ def loud_part(values: Sound, rate: int, threshold: float) -> tuple[int, int] | N
 def render(sound: AudioSegment, cut: Cut, shape: Shape, rate: int, channels: int) -> Sound:
     """The edited sound at the output's rate and channels: as it was decoded where nothing changes, else floats."""
     part = sound.get_sample_slice(cut.start, cut.end)
-    if part.channels != channels:
+    if part.channels < channels:
         part = part.set_channels(channels)
     length = cut.length_at(rate, shape.tempo)
     fades = _fades(shape, length, rate)
-    whole = samples(part)
+    # pydub would round a mean to 16 bits.
+    whole = samples(part) if part.channels == channels else floats(samples(part)).mean(axis=1, keepdims=True)
     if part.frame_rate == rate and shape.is_plain and whole.dtype == np.int16:
         return _faded(whole, fades)
     values = floats(whole)

@@ -40,7 +40,7 @@ class Leveller:
     def master(self, units: Sequence[Unit], *, is_pinned: bool) -> Master:
         """The gains; a pinned one stays while the loudness stays near, or if `is_pinned`."""
         wanted, channels = self._wanted, self._renderer.channels
-        voices = self._voices() if wanted.by_voice else {}
+        voices = self._voices(is_pinned=is_pinned) if wanted.by_voice else {}
         self._renderer.voices = voices
         target = target_of(wanted, channels)
         if target is None:
@@ -69,7 +69,7 @@ class Leveller:
         places = ((round(unit.start * HOPS / rate), each) for unit, each in found.items())
         return laid_out(places, round(length * HOPS / rate))
 
-    def _voices(self) -> dict[str, float]:
+    def _voices(self, *, is_pinned: bool) -> dict[str, float]:
         """A gain for each voice, by the loudness of all it says."""
         renderer = self._renderer
         spoken = [number for number, item in enumerate(renderer.items) if item.clip is not None]
@@ -81,7 +81,7 @@ class Leveller:
             by_voice.setdefault(renderer.items[number].voice, []).append(found[unit])
         levels = {name: integrated(joined(parts)) for name, parts in by_voice.items()}
         common = integrated(joined(found.values()))
-        return voice_gains(levels, common, self._pin.get("voices") or {})
+        return voice_gains(levels, common, self._pin.get("voices") or {}, is_pinned=is_pinned)
 
     def _profiles(
         self, units: Iterable[Unit], blocks: Callable[[Unit], Iterable[Any]], kind: list[object]
@@ -89,7 +89,7 @@ class Leveller:
         """Of units, each measured once and remembered."""
 
         def measure(unit: Unit) -> Profile:
-            key = self._renderer.key(unit, *kind)
+            key = self._renderer.key(unit, *kind, self._renderer.sounds.wide)
             known = self._cache.unit(key)
             if known is not None:
                 return Profile.from_bytes(known[0])

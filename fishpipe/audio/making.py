@@ -86,6 +86,10 @@ class Making:
             except OSError as error:
                 raise AudioError(f"{output.shown} cannot be written: {error.strerror or error}") from error
 
+    def time(self, unit: Unit) -> float:
+        """When a unit begins, in seconds."""
+        return unit.start / self._score.rate
+
     def add(self, cut: Cut | None, shell: Shell | None) -> Iterable[Unit]:
         """Place the next item: the units that are whole now. A sound with a `shell` may be copied."""
         copied = None
@@ -206,7 +210,10 @@ class Making:
 
 def _sounds_throughout(step: OutputStep) -> bool:
     """Whether there is no silence in which units could be joined."""
-    return step.room_tone is not None or any(laid.first == 0 and laid.last == len(step.items) - 1 for laid in step.beds)
+    last = len(step.items) - 1
+    return step.room_tone is not None or any(
+        laid.bed.loop and (laid.first, laid.last) == (0, last) for laid in step.beds
+    )
 
 
 def _discard(part: Path) -> None:

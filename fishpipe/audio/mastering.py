@@ -57,6 +57,15 @@ def target_of(wanted: Loudness, channels: int) -> float | None:
     return wanted.mono if channels == 1 and wanted.mono is not None else wanted.target
 
 
+def pinned_master(wanted: Loudness, pin: Mapping[str, Any], channels: int) -> Master | None:
+    """The gains that the lock keeps, if they are for this loudness."""
+    target = target_of(wanted, channels)
+    if "gain" not in pin or pin.get("target") != target or pin.get("true_peak") != wanted.true_peak:
+        return None
+    voices = pin.get("voices") or {} if wanted.by_voice else {}
+    return Master(gain=float(pin["gain"]), voices=voices, ceiling=wanted.true_peak)
+
+
 def measured(whole: Profile, wanted: Loudness, channels: int) -> float:
     """What the target is compared with."""
     return rms(whole, channels) if wanted.measure == "rms" else integrated(whole)
@@ -84,12 +93,17 @@ def solve(loudness: Callable[[float], float], target: float) -> float:
     return min(tried, key=lambda each: (abs(target - each[1]), abs(each[0])))[0]
 
 
-def voice_gains(levels: Mapping[str, float], common: float, pinned: Mapping[str, float]) -> dict[str, float]:
-    """The gain in dB that brings each voice (LUFS by name) to the common loudness; a pinned one that is near stays."""
+def voice_gains(
+    levels: Mapping[str, float], common: float, pinned: Mapping[str, float], *, is_pinned: bool = False
+) -> dict[str, float]:
+    """The gain in dB that brings each voice (LUFS by name) to the common loudness.
+
+    A pinned one that is near stays, or any that `is_pinned`.
+    """
     gains = {}
     for name, level in levels.items():
         wanted = 0.0 if level == float("-inf") else max(-_MOST_VOICE, min(_MOST_VOICE, round(common - level, 1)))
-        near = name in pinned and abs(pinned[name] - wanted) <= _VOICE_KEPT
+        near = name in pinned and (is_pinned or abs(pinned[name] - wanted) <= _VOICE_KEPT)
         gains[name] = float(pinned[name]) if near else wanted
     return gains
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.lame import Encoding
 from fishpipe.audio.leveller import Leveller
+from fishpipe.audio.mastering import pinned_master
 from fishpipe.audio.meter import Meter
 from fishpipe.audio.renderer import Renderer
 from fishpipe.audio.score import Score
@@ -51,9 +52,12 @@ def rehearse(job: Job, number: int, sounds: Sounds, cache: SoundCache) -> None:
         score.add(each)
     units = score.finish()
     if output.loudness is not None:
+        renderer.master = pinned_master(output.loudness, job.pin, job.channels)
         if not output.loudness.by_voice:
             Leveller(renderer, cache, 1, output.loudness, {}, 0.0).measure(units)
-        return
+        if renderer.master is None:
+            return
+        renderer.voices = renderer.master.voices
     sink = Joined(renderer, encoding, cache, None)
     for unit in units:
         if sink.known(unit) is None:

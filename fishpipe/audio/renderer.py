@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.backdrops import Backdrop, Spans, bed_backdrop, key_of, tone_backdrop
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # Raise it where the same sounds and edits give other samples.
 _VERSION: Final = 2
+_TOOLS: Final = [version(name) for name in ("av", "miniaudio", "soxr")]
 
 
 class Renderer:
@@ -70,18 +72,20 @@ class Renderer:
         """The identity of a unit's samples and of what is made of them by `more`: sha256 of all they come from."""
         sounds = [self._source(number, unit.start) for number in unit.sounds]
         under = [key_of(each, digest, unit.start) for each, digest in self.backdrops if self._is_under(each, unit)]
-        whole = [_VERSION, self.score.rate, self.channels, unit.length, sounds, under, *more]
+        whole = [_VERSION, _TOOLS, self.score.rate, self.channels, unit.length, sounds, under, *more]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     def lay(self, beds: Iterable[LaidBed], room_tone: Bed | None) -> Spans:
         """Put what lies under the sounds in its place, once all of them have theirs: where it is heard."""
         rate, places, sounds = self.score.rate, self.score.places, self.sounds
-        speech = [(p.start, p.end) for p, item in zip(places, self.items, strict=True) if item.clip is not None]
+        spoken = [(p.start, p.end) for p, item in zip(places, self.items, strict=True) if item.clip is not None]
         for laid in beds:
             under = places[laid.first : laid.last + 1]
             # A bed begins with its script, also where the first line waits for its time.
             waited = to_samples(self.items[laid.first].at or 0, rate)
             span = (max(0, under[0].start - waited), max(place.end for place in under))
+            reach = to_samples(laid.bed.attack + laid.bed.release, rate)
+            speech = [each for each in spoken if each[0] < span[1] + reach and each[1] > span[0] - reach]
             backdrop = bed_backdrop(laid.bed, sounds, rate, self.channels, span, speech)
             self.backdrops.append((backdrop, sounds.asset_digest(laid.bed.asset.path)))
         if room_tone is not None:
@@ -101,10 +105,16 @@ class Renderer:
 
     def shape(self, number: int) -> Shape:
         """The edits of an item."""
-        before = self.items[number - 1] if number else None
         item = self.items[number]
-        gain = self.voices.get(item.voice, 0.0)
-        return Shape.of(item.edits, before.edits if before is not None and not before.is_pause else None, gain)
+        crosses = (self._crossfade(number - 1), self._crossfade(number))
+        return Shape.of(item.edits, crosses, self.voices.get(item.voice, 0.0))
+
+    def _crossfade(self, number: int) -> int:
+        """How long an item is crossfaded with the next, in microseconds; not with silence, or one that waits."""
+        after = self.items[number + 1] if 0 <= number < len(self.items) - 1 else None
+        if after is None or after.is_pause or after.at is not None:
+            return 0
+        return self.items[number].edits.crossfade
 
     def _source(self, number: int, start: int) -> list[object]:
         """What a sound's samples in a unit come from."""

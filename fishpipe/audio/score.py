@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fishpipe.timeline import Copied
 
 # Seconds of one sound that are believed.
-_LONGEST: Final = 24 * 3600
+_BELIEVED: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class Unit:
 class Score:
     """The places of an output's items; `rate` in samples a second, `grid` in samples (1: none).
 
-    Under a bed, sounds keep their distances to the sample. `head` and `tail` are silence at the ends, in microseconds.
+    Under a bed that loops, sounds keep their distances to the sample. `head` and `tail` are silence at the ends, in
+    microseconds.
     """
 
     items: Sequence[Item]
@@ -61,7 +62,8 @@ class Score:
         self._layout = Layout(self.rate, self.grid)
         if self.head:
             self._layout.add(Silence(Micros(self.head)))
-        self._joins = {number for bed in self.beds for number in range(bed.first + 1, bed.last + 1)}
+        loops = (laid for laid in self.beds if laid.bed.loop)
+        self._joins = {number for laid in loops for number in range(laid.first + 1, laid.last + 1)}
 
     @property
     def is_empty(self) -> bool:
@@ -85,7 +87,7 @@ class Score:
             length = cut.length_at(self.rate, edits.tempo)
             if cut.end <= cut.start:
                 raise AudioError("has no sound between its start and its end")
-            if length > _LONGEST * self.rate:
+            if length > _BELIEVED * self.rate:
                 raise AudioError(f"lasts {length / self.rate / 3600:.0f} hours, which is not believed")
             overlap = max(edits.overlap, edits.crossfade)
             sound = Sound(

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from fishpipe.audio.renderer import Renderer
     from fishpipe.audio.score import Unit
 
-# Seconds of a unit that are made ahead of their turn, and kept in memory; a longer one is made as it is written.
-LONGEST: Final = 120.0
+# Seconds of a unit whose samples, or whose frames, are made ahead of their turn, in memory; a longer one is made as it
+# is written, and remembered up to so many seconds.
+_LONGEST_BLOCKS: Final = 40.0
+_LONGEST_UNIT: Final = 300.0
+_LONGEST_KEPT: Final = 1800.0
 # So many dB an encoded peak may be over the ceiling.
-_OVER: Final = 0.1
+_RAISED: Final = 0.1
 
 
 class SoundCache(Protocol):
@@ -39,7 +42,10 @@ class SoundCache(Protocol):
         """Keep values."""
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
-        """An encoded unit, and when it was last used (Unix seconds)."""
+        """An encoded unit, and when it was last known to be right (Unix seconds)."""
+
+    def touch_unit(self, key: str) -> None:
+        """What a unit was made of was looked at again."""
 
     def keep_unit(self, key: str, data: bytes) -> None:
         """Keep an encoded unit."""
@@ -94,15 +100,16 @@ class Joined:
 
     def known(self, unit: Unit) -> Iterable[bytes] | None:
         """The frames of a unit that was encoded before; its clips are still what they were."""
-        if self._renderer.shells[unit.sounds[0]] is not None:
+        if self._shell(unit) is not None:
             return None
         key = self._key(unit)
         known = self._cache.unit(key)
         if known is None:
             return None
-        data, used = known
-        for number in unit.sounds:
-            self._renderer.sounds.check_since(self._renderer.items[number], used)
+        data, right = known
+        read = [self._renderer.sounds.check_since(self._renderer.items[number], right) for number in unit.sounds]
+        if any(read):
+            self._cache.touch_unit(key)
         if self._renderer.master is not None:
             heard = self._cache.unit(f"{key}.heard")
             self._heard[unit.start] = Profile.from_bytes(heard[0]) if heard else self._measured(data)
@@ -111,13 +118,14 @@ class Joined:
     def made(self, unit: Unit) -> Iterable[bytes]:
         """The frames of a unit: copied, or encoded now (a long one as they are asked for)."""
         renderer = self._renderer
-        shell = renderer.shells[unit.sounds[0]]
+        shell = self._shell(unit)
         if shell is not None:
             return self._copied(unit.sounds[0], shell)
         master, key = renderer.master, self._key(unit)
-        if renderer.seconds(unit) > LONGEST:
+        if renderer.seconds(unit) > _LONGEST_UNIT:
             self._heard[unit.start] = None
-            return self._frames(unit, master)
+            frames = self._frames(unit, master)
+            return self._keeping(key, frames) if renderer.seconds(unit) <= _LONGEST_KEPT else frames
         data = b"".join(self._frames(unit, master))
         if master is not None:
             data, profile = self._under_ceiling(unit, data, master)
@@ -125,6 +133,18 @@ class Joined:
             self._heard[unit.start] = profile
         self._cache.keep_unit(key, data)
         return (data,)
+
+    def _keeping(self, key: str, frames: Iterable[bytes]) -> Iterator[bytes]:
+        """Frames as they are asked for, and remembered once they are whole."""
+        pieces = []
+        for piece in frames:
+            pieces.append(piece)
+            yield piece
+        self._cache.keep_unit(key, b"".join(pieces))
+
+    def _shell(self, unit: Unit) -> Shell | None:
+        """Of the sound whose frames are copied, if that is what this unit is."""
+        return self._renderer.shells[unit.sounds[0]] if unit.sounds else None
 
     def _key(self, unit: Unit) -> str:
         master = self._renderer.master
@@ -150,9 +170,9 @@ class Joined:
         """A unit whose peaks the encoder raised over the ceiling is encoded once more, under a lower one."""
         profile = self._measured(data)
         over = decibels(profile.highest) - master.ceiling
-        if over <= _OVER:
+        if over <= _RAISED:
             return data, profile
-        lower = replace(master, ceiling=master.ceiling - over - _OVER)
+        lower = replace(master, ceiling=master.ceiling - over - _RAISED)
         data = b"".join(self._frames(unit, lower))
         return data, self._measured(data)
 
@@ -194,7 +214,7 @@ class Streamed:
     def made(self, unit: Unit) -> Iterable[bytes]:
         """The samples of a unit."""
         blocks = self._blocks(unit)
-        return blocks if self._renderer.seconds(unit) > LONGEST else tuple(blocks)
+        return blocks if self._renderer.seconds(unit) > _LONGEST_BLOCKS else tuple(blocks)
 
     def _blocks(self, unit: Unit) -> Iterator[bytes]:
         noise = None

@@ -79,13 +79,9 @@ class Sounds:
         wide: bool = False,
         puts_aside: bool = True,
     ) -> None:
-        self._clips, self._assets, self._wide, self._puts_aside = clips, assets, wide, puts_aside
+        self._clips, self._assets, self.wide, self._puts_aside = clips, assets, wide, puts_aside
         self._decoded: Kept[AudioSegment] = Kept(lambda sound: len(sound.raw_data))
         self._bytes: Kept[bytes] = Kept(len)
-
-    def has(self, item: Item) -> bool:
-        """Whether an item's sound is here."""
-        return item.clip is None or item.clip in self._clips
 
     def digest(self, item: Item) -> Digest:
         """Of an item's bytes."""
@@ -120,19 +116,30 @@ class Sounds:
 
     def asset(self, path: Path) -> AudioSegment:
         """The sound of an audio file of the project. Raises AudioError."""
-        return self._decoded.once(self.asset_digest(path), lambda: decode_file(path, wide=self._wide))
+        return self._decoded.once(self.asset_digest(path), lambda: self._decoded_file(path))
 
-    def check_since(self, item: Item, used: float) -> None:
-        """A clip that was written after its unit was last used (Unix seconds) is read again. Raises DamagedClip."""
+    def _decoded_file(self, path: Path) -> AudioSegment:
+        """A file of the project, which is still what it was when the build began."""
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.asset_digest(path):
+            raise AudioError(f"{path.name} has changed since the build began; build again")
+        return decode_file(path, data, wide=self.wide)
+
+    def check_since(self, item: Item, right: float) -> bool:
+        """Read a clip again that was written since its unit was known to be right (Unix seconds); whether it was.
+
+        Raises DamagedClip.
+        """
         clip = self.file(item)
         if clip is None:
-            return
+            return False
         try:
-            is_older = clip.path.stat().st_mtime < used
+            is_older = clip.path.stat().st_mtime < right
         except OSError:
             is_older = False
         if not is_older:
             self._whole(item, clip)
+        return not is_older
 
     def _decode(self, item: Item) -> AudioSegment:
         try:
@@ -141,7 +148,7 @@ class Sounds:
                 return self._sound(item, clip, self.data(item))
             if item.asset is None:
                 raise AudioError("a pause has no sound")
-            return decode_file(item.asset, wide=self._wide)
+            return self._decoded_file(item.asset)
         except DamagedClip:
             raise
         except (FishpipeError, OSError) as error:
@@ -150,7 +157,7 @@ class Sounds:
     def _sound(self, item: Item, clip: ClipFile, data: bytes) -> AudioSegment:
         """A clip's sound; one that its name vouches for and that is none is as good as damaged."""
         try:
-            return decode_clip(data, clip.format, clip.sample_rate, wide=self._wide)
+            return decode_clip(data, clip.format, clip.sample_rate, wide=self.wide)
         except AudioError as error:
             raise self._damaged(item, clip, f"is no sound: {error}") from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from fishpipe.errors import Problem, Span
@@ -38,7 +40,6 @@ from fishpipe.manifest.speakers import Speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
 _SECONDS: Final = ("callback_timeout", "call_deadline", "stall_timeout")
 
@@ -146,9 +147,6 @@ class Builder:
                 built.append(replace(segment, export=export))
         title = node.get("title")
         outputs = tuple(self._outputs(node))
-        for key in ("bed", "room_tone") if any(output.mode == "copy" for output in outputs) else ():
-            if (under := node.get(key)) is not None:
-                self._say(under.span, f"{key} is mixed in, and mode: copy joins frames as they are", "keep one of them")
         shown = str(title.value) if isinstance(title, Scalar) else None
         return Script(
             name=name,
@@ -191,7 +189,7 @@ class Builder:
         path = self.folders[node.span.file] / shown
         suffix = shown.rpartition(".")[2].lower()
         values = {**output_settings({}, suffix, self._say), "bitrate": 192, "format": suffix}
-        return Output(path=path, shown=shown, span=segment.span, pattern=pattern, **values)
+        return Output(path=path, shown=shown, name=self._name(path), span=segment.span, pattern=pattern, **values)
 
     def _segment_id(self, item: nodes.Mapping, number: int, seen: dict[str, Span]) -> str:
         given = item.get("id")
@@ -302,7 +300,12 @@ class Builder:
             return None
         values = output_settings(parts, suffix, self._say)
         folder = self.folders[path.span.file]
-        return Output(path=folder / shown, shown=shown, span=path.span, format=suffix, **values)  # type: ignore[arg-type]
+        values |= {"format": suffix, "name": self._name(folder / shown)}
+        return Output(path=folder / shown, shown=shown, span=path.span, **values)
+
+    def _name(self, path: Path) -> str:
+        """A path as the lock has it: from the manifest's folder."""
+        return Path(os.path.relpath(path, self.path.parent)).as_posix()
 
 
 def _usd(value: object) -> Usd | None:

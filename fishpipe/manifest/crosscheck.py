@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
-from fishpipe.manifest.model import Asset, CreatedVoice, Inclusion, Manifest, Output, Segment
+from fishpipe.manifest.model import Asset, CreatedVoice, Inclusion, Manifest, Output, Script, Segment, Speech
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 
 if TYPE_CHECKING:
@@ -25,7 +25,43 @@ def crosscheck(manifest: Manifest, known_scripts: Collection[str], *, allow_outs
         *_assets(manifest, allow_outside=allow_outside),
         *_outputs(manifest, allow_outside=allow_outside),
         *_store(manifest),
+        *_copies(manifest),
     ]
+
+
+def _copies(manifest: Manifest) -> Iterator[Problem]:
+    """What an output of `mode: copy` cannot copy: known before anything is paid."""
+    for script in manifest.scripts.values():
+        for output in (output for output in script.outputs if output.mode == "copy"):
+            for inner in _with_inclusions(manifest, script):
+                for what, bed in (("bed", inner.bed), ("room_tone", inner.room_tone if inner is script else None)):
+                    if bed is not None:
+                        message = f"{what} is mixed in, and mode: copy (at {output.span}) joins frames as they are"
+                        yield Problem(bed.span, message, "keep one of them")
+                yield from _other_rates(inner, output)
+
+
+def _other_rates(script: Script, output: Output) -> Iterator[Problem]:
+    for segment in script.segments:
+        speech = segment.body
+        if not isinstance(speech, Speech) or speech.settings.api != "tts" or speech.settings.format != "mp3":
+            continue
+        if speech.settings.sample_rate != output.sample_rate:
+            rates = f"{output.sample_rate} Hz; this line is asked for at {speech.settings.sample_rate} Hz"
+            place = speech.places.get("sample_rate", segment.span)
+            yield Problem(place, f"mode: copy (at {output.span}) joins frames of {rates}", "give both one sample_rate")
+
+
+def _with_inclusions(manifest: Manifest, script: Script) -> list[Script]:
+    """A script, and those that are included in it, each once."""
+    found, waiting = [script], [script]
+    while waiting:
+        for segment in waiting.pop().segments:
+            inner = manifest.scripts.get(segment.body.script) if isinstance(segment.body, Inclusion) else None
+            if inner is not None and inner not in found:
+                found.append(inner)
+                waiting.append(inner)
+    return found
 
 
 def _segments(manifest: Manifest) -> Iterator[Segment]:

@@ -208,16 +208,18 @@ class Loudness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A file to make; `bitrate` in kbit/s where it is lossy, `bits` where not, `channels` None until assets are known.
+    """A file to make, with its `name` in the lock; `channels` is None until assets are known.
 
-    `head` and `tail` are silence, or room tone, at both ends. `exact` asks for gaps that are exact to the sample in an
-    mp3, too; with `mode` copy the frames of mp3 clips are joined. `pattern` is what a line's own file was named by.
+    `bitrate` is in kbit/s where it is lossy, `bits` are a sample's where not; `exact` asks for gaps that are exact to
+    the sample in an mp3, too, and with `mode` copy the frames of mp3 clips are joined. `head` and `tail` are silence,
+    or room tone, at both ends. `pattern` is what a line's own file was named by.
     """
 
     path: Path
     shown: str
     span: Span
     format: FileFormat
+    name: str = ""
     bitrate: int = 128
     bits: int = 16
     exact: bool = False

@@ -94,7 +94,7 @@ def _bitrate(node: Scalar | None, suffix: str, rate: int, say: Say) -> int:
         return usual
     value = int(str(node.value).removesuffix("k"))
     ceiling = _MP3_CEILING.get(rate, most) if suffix == "mp3" else most
-    if value > ceiling or (ceiling == 160 and value == 192):
+    if value > ceiling:
         say(node.span, f"an {suffix} of {rate} Hz carries at most {ceiling}k", f"write {ceiling}k")
     elif value < least:
         say(node.span, f"bitrate is {value}k; a .{suffix} takes {least}k to {most}k", "")

@@ -25,7 +25,8 @@ class Preparing:
         self._queue: asyncio.Queue[Fingerprint] = asyncio.Queue()
         self._places: dict[Fingerprint, list[tuple[Job, int]]] = {}
         for stitch in plan.stitches:
-            job = Job(step=stitch.step, channels=output_channels(stitch.step, context.snapshot))
+            channels, pin = output_channels(stitch.step, context.snapshot), context.snapshot.lock.output
+            job = Job(step=stitch.step, channels=channels, pin=pin(stitch.step.output.name))
             for number, item in enumerate(stitch.step.items):
                 if item.clip is not None:
                     self._places.setdefault(item.clip, []).append((job, number))

@@ -121,7 +121,7 @@ class Stitching:
             Job(
                 step=step,
                 channels=output_channels(step, snapshot),
-                pin=lock.output(step.output.shown),
+                pin=lock.output(step.output.name),
                 is_pinned=self._locked,
             )
             for step in steps
@@ -131,8 +131,8 @@ class Stitching:
 
     def _kept(self, step: OutputStep, made: Made, snapshot: Snapshot) -> OutputWritten:
         if made.pin and not self._locked:
-            self._context.store.pin_gains(step.output.shown, made.pin)
-            pinned = snapshot.lock.adding([output_entry(step.output.shown, made.pin, 0.0)])
+            self._context.store.pin_gains(step.output.name, made.pin)
+            pinned = snapshot.lock.adding([output_entry(step.output.name, made.pin, 0.0)])
             snapshot = replace(snapshot, lock=pinned)
         identity = recipe(step, snapshot) or ""
         clips = {item.clip for item in step.items if item.clip}

@@ -22,7 +22,7 @@ from fishpipe.snapshot import AssetInfo, CallRow, OutputRow, Snapshot
 from fishpipe.store.clips import Clip, clip_path, scan
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
-from fishpipe.store.units import note_units, read_unit, unused_units, write_unit
+from fishpipe.store.units import note_units, read_unit, touch_unit, unused_units, write_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,7 +40,7 @@ class ProjectStore:
     """An open project; made with `opened`, or `reading` for verbs that write nothing.
 
     `shared` is the folder of clips beside ours; `unshared` why a clip did not come into it, if one did not; `gains` are
-    those of outputs that were made, by path as it was written, for the lock.
+    those of outputs that were made, by name, for the lock.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class ProjectStore:
         self.unshared: str | None = None
         self.gains: dict[str, Mapping[str, Any]] = {}
         self._pieces: set[str] = set()
+        self._are_noted = False
         self._ledger = ledger
         self._now = now
 
@@ -305,21 +306,31 @@ class ProjectStore:
         """Keep measurements of sounds."""
         self.ledger.remember_sounds(values)
 
-    def pin_gains(self, shown: str, pin: Mapping[str, Any]) -> None:
+    def pin_gains(self, name: str, pin: Mapping[str, Any]) -> None:
         """The gains that an output was made with, for the lock."""
         if pin:
-            self.gains[shown] = pin
+            self.gains[name] = pin
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
-        """An encoded unit, and when it was last used (Unix seconds)."""
+        """An encoded unit, and when it was last known to be right (Unix seconds)."""
         found = read_unit(self.layout.units, key)
         if found is not None:
-            self._pieces.add(key)
+            self._use(key)
         return found
+
+    def touch_unit(self, key: str) -> None:
+        """What a unit was made of was looked at again."""
+        touch_unit(self.layout.units, key)
+
+    def _use(self, key: str) -> None:
+        """Count a unit among those of the outputs that are made next."""
+        if self._are_noted:
+            self._pieces, self._are_noted = set(), False
+        self._pieces.add(key)
 
     def keep_unit(self, key: str, data: bytes) -> None:
         """Keep an encoded unit."""
-        self._pieces.add(key)
+        self._use(key)
         write_unit(self.layout.units, key, data)
 
     def unused_units(self) -> list[Path]:
@@ -333,6 +344,7 @@ class ProjectStore:
         row = OutputRow(recipe=recipe, digest=digest, rate=made.rate, length=made.length, places=made.places)
         stat = path.stat()
         note_units(self.layout.units, self._name(path), self._pieces)
+        self._are_noted = True
         self.ledger.stitched(self._name(path), row, stat.st_size, stat.st_mtime_ns)
         self.ledger.used(clips)
 

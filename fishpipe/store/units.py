@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_unit(folder: Path, key: str) -> tuple[bytes, float] | None:
-    """A unit's bytes, before which their CRC-32 lies, and when they were last used (Unix seconds): now, from here on.
+    """A unit's bytes, before which their CRC-32 lies, and when they were last known to be right (Unix seconds).
 
     None where there are none that are whole.
     """
@@ -31,16 +31,20 @@ def read_unit(folder: Path, key: str) -> tuple[bytes, float] | None:
         data = os.read(descriptor, stat.st_size)
         while len(data) < stat.st_size and (more := os.read(descriptor, stat.st_size)):
             data += more
-        with suppress(OSError):
-            os.utime(descriptor)
     except OSError:
         return None
     finally:
         os.close(descriptor)
     whole = memoryview(data)[4:]
-    if zlib.crc32(whole) != int.from_bytes(data[:4], "big"):
+    if not whole or zlib.crc32(whole) != int.from_bytes(data[:4], "big"):
         return None
     return whole.tobytes(), stat.st_mtime
+
+
+def touch_unit(folder: Path, key: str) -> None:
+    """A unit is right now: what it was made of was looked at again."""
+    with suppress(OSError):
+        os.utime(folder / key[:2] / key)
 
 
 def write_unit(folder: Path, key: str, data: bytes) -> None:

@@ -178,8 +178,8 @@ def test_copies_and_explain_says_which_way_each_goes(cli: Cli, write: Write, ser
     assert clip[2000:4000] in Path("a.mp3").read_bytes()
     write(text.replace("mode: copy", "mode: copy, sample_rate: 48000"))
     refused = cli("build")
-    assert refused.code == 1
-    assert "write sample_rate: 44100 at the output" in refused.err
+    assert refused.code == 3, "before anything is paid"
+    assert "joins frames of 48000 Hz; this line is asked for at 44100 Hz" in refused.err
 
 
 def test_a_sound_without_length_is_an_error_with_its_place(cli: Cli, write: Write, service: Service) -> None:
@@ -199,3 +199,77 @@ def test_an_output_stays_until_the_new_one_is_whole(cli: Cli, write: Write, serv
     assert cli("build").code == 1
     assert Path("a.mp3").read_bytes() == before
     assert not list(Path().glob(".a.mp3*"))
+
+
+def test_a_bed_of_an_included_script_is_refused_where_frames_are_copied(
+    cli: Cli, write: Write, service: Service
+) -> None:
+    tone("music.wav")
+    text = show("[{path: a.mp3, mode: copy}]").replace("- text: Good night.", "- {script: two}")
+    write(text.rstrip() + "\n      two:\n        bed: {audio: music.wav}\n        segments: [{text: Two.}]\n    ")
+    refused = cli("validate")
+    assert refused.code == 3
+    assert "bed is mixed in, and mode: copy" in refused.err + refused.out
+
+
+def test_a_bed_under_pauses_alone_is_heard(cli: Cli, write: Write, service: Service) -> None:
+    tone("music.wav", 4.0)
+    text = show("[a.mp3, a.wav]").replace("- text: Good night.", "- {script: two}\n          - {pause: 1s}")
+    write(text.rstrip() + "\n      two:\n        bed: {audio: music.wav}\n        segments: [{pause: 3s}]\n    ")
+    done = cli("build")
+    assert done.code == 0, done.err
+    heard = np.asarray(miniaudio.decode_file("a.mp3", nchannels=1).samples)
+    assert np.abs(heard[-3 * 44100 : -2 * 44100]).max() > 3000
+
+
+def test_a_unit_that_is_torn_is_made_again(cli: Cli, write: Write, service: Service) -> None:
+    write(show("[{path: a.mp3, loudness: podcast}]"))
+    assert cli("build").code == 0
+    before = Path("a.mp3").read_bytes()
+    for number, path in enumerate(sorted(Path(".fishpipe/units").glob("??/*"))):
+        if path.parent.name != "of":
+            path.write_bytes([b"", b"\0\0", b"\0" * 8, path.read_bytes()[:-3]][number % 4])
+    assert cli("build", "-B").code == 0
+    assert Path("a.mp3").read_bytes() == before
+
+
+def test_outputs_of_one_name_in_two_files_have_gains_of_their_own(cli: Cli, write: Write, service: Service) -> None:
+    Path("sub").mkdir()
+    other = "scripts: {two: {outputs: [{path: dist/x.mp3, loudness: -24}], segments: [{text: Two., voice: ana}]}}"
+    Path("sub/more.yaml").write_text(other)
+    write(show("[{path: dist/x.mp3, loudness: -16}]").replace("fishpipe: 1", "fishpipe: 1\n    include: sub/more.yaml"))
+    assert cli("build").code == 0
+    keys = [json.loads(line).get("output") for line in Path("fishpipe.lock").read_text().splitlines()]
+    assert [key for key in keys if key] == ["dist/x.mp3", "sub/dist/x.mp3"]
+    assert cli("build").out.startswith("Nothing to do")
+
+
+def test_locked_refuses_a_loudness_that_the_lock_has_no_gain_for(cli: Cli, write: Write, service: Service) -> None:
+    write(show("[{path: a.mp3, loudness: -16, level: voice}]"))
+    assert cli("build").code == 0
+    write(show("[{path: a.mp3, loudness: -20, level: voice}]"))
+    refused = cli("build", "--locked")
+    assert (refused.code, "a.mp3" in refused.err) == (5, True)
+    write(show("[{path: a.mp3, loudness: -16, level: voice}]").replace("voice: ben", "voice: ana"))
+    assert cli("build").code == 0, "another voice is another output"
+
+
+def test_an_edit_of_a_line_under_loudness_is_ready_when_its_clip_is(cli: Cli, write: Write, service: Service) -> None:
+    write(show("[{path: a.mp3, loudness: podcast}]"))
+    assert cli("build").code == 0
+    text = show("[{path: a.mp3, loudness: podcast}]").replace(
+        "- text: Good night.", "- {text: Sleep well., voice: gone}"
+    )
+    write(text.replace("voices: {", "voices: {gone: {id: missing}, ").replace("Good evening.", "Good day."))
+    before = units()
+    assert cli("build", "-k").code != 0
+    assert len(units() - before) >= 2, "its level, and its frames at the pinned gain"
+
+
+def test_other_files_that_ffmpeg_reads_can_be_used(cli: Cli, write: Write, service: Service) -> None:
+    write(show("[a.m4a, a.opus]"))
+    assert cli("build").code == 0
+    text = show("[b.wav]").replace("- text: Good night.", "- {audio: a.m4a}\n          - {audio: a.opus, end: 1s}")
+    write(text)
+    assert cli("build").code == 0
+    assert seconds("b.wav") > seconds("a.m4a") + 1

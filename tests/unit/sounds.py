@@ -53,6 +53,9 @@ class Memory:
     def unit(self, key: str) -> tuple[bytes, float] | None:
         return (self.units[key], 1e12) if key in self.units else None
 
+    def touch_unit(self, key: str) -> None:
+        pass
+
     def keep_unit(self, key: str, data: bytes) -> None:
         self.encoded += 1
         self.units[key] = data

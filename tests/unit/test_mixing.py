@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from sounds import Memory, clip, decoded, output, voice
 from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.lame import Mp3Writer
 from fishpipe.audio.wav import WavWriter
-from fishpipe.errors import AudioError, Span
+from fishpipe.errors import AudioError, DamagedClip, Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, LaidBed
 from fishpipe.manifest.model import Asset, Bed, Edits, Micros
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.units import read_unit, write_unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +45,10 @@ def tone(seconds: float, hertz: float = 440, level: float = 0.3) -> Array:
     return np.rint(np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE) * level * 32767)
 
 
+def digest_of(path: Path) -> Digest:
+    return Digest(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
 def item(asset: Asset, number: int = 0, *, at: float | None = None, **edits: Any) -> Item:
     made = Edits(**{"trim": "off", "gap": Micros(0), **edits})
     when = None if at is None else Micros(round(at * 1e6))
@@ -53,7 +59,7 @@ def stitch(path: Path, items: list[Item], memory: Memory | None = None, **more: 
     base = output(path, ())
     made = replace(base.output, format=path.suffix[1:])
     step = replace(base, output=made, items=tuple(items), **more)
-    digests = {str(p): Digest(hashlib.sha256(p.read_bytes()).hexdigest()) for p in step.assets}
+    digests = {str(p): digest_of(p) for p in step.assets}
     row = Stitcher(memory or Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], {})[0]
     heard = miniaudio.decode_file(str(path), nchannels=1, sample_rate=RATE)
     return row, np.asarray(heard.samples, dtype=float)
@@ -146,7 +152,7 @@ def test_a_bed_loops_fades_and_gives_way_to_speech(tmp_path: Path) -> None:
     laid = bed(music, loop=True, duck=-12.0, fade_in=Micros(500_000), fade_out=Micros(1_000_000))
     base = output(tmp_path / "o.wav", ())
     step = replace(base, output=replace(base.output, format="wav"), items=tuple(items), beds=laid)
-    digests = {str(music.path): Digest("m")}
+    digests = {str(music.path): digest_of(music.path)}
     made = Stitcher(Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
     assert made.length == 7 * RATE
     heard = np.asarray(miniaudio.decode_file(str(tmp_path / "o.wav"), nchannels=1).samples, dtype=float)
@@ -193,12 +199,12 @@ def test_joins_without_silence_measure_as_one_encode(tmp_path: Path, how: str) -
     base = output(tmp_path / "o.mp3", range(4), gap=0)
     edits = {"gap: 0": {}, "crossfade": {"crossfade": Micros(50_000)}, "bed": {"gap": Micros(400_000)}}[how]
     items = tuple(replace(each, edits=replace(each.edits, **edits)) for each in base.items)
-    laid = (LaidBed(bed=Bed(asset=music, span=SPAN), first=1, last=3),) if how == "bed" else ()
+    laid = (LaidBed(bed=Bed(asset=music, span=SPAN, loop=True), first=1, last=3),) if how == "bed" else ()
     found = {}
     for name in ("o.mp3", "exact.mp3", "o.wav"):
         made = replace(base.output, path=tmp_path / name, format=name[-3:], exact=name == "exact.mp3", bitrate=192)
         step = replace(base, output=made, items=items, beds=laid)
-        digests = {str(music.path): Digest("m")}
+        digests = {str(music.path): digest_of(music.path)}
         row = Stitcher(Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
         data = (tmp_path / name).read_bytes()
         heard = decoded(data) if name != "o.wav" else np.asarray(miniaudio.decode(data, nchannels=1).samples)
@@ -215,3 +221,54 @@ def test_joins_without_silence_measure_as_one_encode(tmp_path: Path, how: str) -
             most = max(most, float(np.abs(joins).max()))
         wrong.append(most)
     assert wrong[0] <= wrong[1] * 1.25 + 20, f"at the joins {wrong[0]:.0f}, of one encode {wrong[1]:.0f}"
+
+
+def test_a_file_that_changed_since_the_build_began_is_told(tmp_path: Path) -> None:
+    words = write(tmp_path / "w.wav", tone(1))
+    base = output(tmp_path / "o.wav", ())
+    step = replace(base, output=replace(base.output, format="wav"), items=(item(words),))
+    with pytest.raises(AudioError, match=r"one/0 .*w.wav has changed since the build began"):
+        Stitcher(Memory(), {str(words.path): Digest("0" * 64)}, lambda _: None).assemble(
+            [Job(step=step, channels=1)], {}
+        )
+
+
+def test_there_is_no_crossfade_into_silence(tmp_path: Path) -> None:
+    noise = write(tmp_path / "1.wav", np.random.default_rng(1).normal(0, 3000, RATE))
+    cross = {"crossfade": Micros(300_000)}
+    pause = Item(address="one/1", span=SPAN, edits=Edits(gap=Micros(1_000_000)))
+    _, heard = stitch(tmp_path / "o.wav", [item(noise, **cross), pause, item(noise, 2, **cross), item(noise, 3, at=9)])
+    for start in (0, 2, 9):
+        ends = [heard[at * RATE + 500 : at * RATE + 3000] for at in (start,)] + [
+            heard[(start + 1) * RATE - 3000 : (start + 1) * RATE - 500]
+        ]
+        assert min(level(end) for end in ends) > level(heard[5000:20000]) - 1
+
+
+def test_a_clip_that_is_damaged_while_it_is_prepared_is_still_told_by_the_stitch(tmp_path: Path) -> None:
+    clips = {Fingerprint("0"): clip(tmp_path, 0)}
+    job = Job(step=output(tmp_path / "a.mp3", [0]), channels=1)
+    store = Folder(tmp_path / "units")
+    Stitcher(store, {}, lambda _: None).assemble([job], clips)
+    path = clips[Fingerprint("0")].path
+    time.sleep(0.02)
+    path.write_bytes(path.read_bytes()[:-100] + bytes(100))
+    for _ in range(2):
+        with pytest.raises(DamagedClip):
+            Stitcher(store, {}, lambda _: None).prepare(job, 0, clips)
+    with pytest.raises(DamagedClip):
+        Stitcher(store, {}, lambda _: None).assemble([job], clips)
+
+
+class Folder(Memory):
+    """Units on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def unit(self, key: str) -> tuple[bytes, float] | None:
+        return read_unit(self.folder, key)
+
+    def keep_unit(self, key: str, data: bytes) -> None:
+        write_unit(self.folder, key, data)
