@@ -229,7 +229,11 @@ def _wrong(entry: Entry) -> str:
             return "" if whole else "a voice needs id (a text), and the record that its key is the fingerprint of"
         case "output":
             voices = data.get("voices", {})
-            gains = [data.get("gain", 0), *(voices.values() if isinstance(voices, dict) else ("",))]
+            gains = [
+                data.get("gain", 0),
+                data.get("lower", 0),
+                *(voices.values() if isinstance(voices, dict) else ("",)),
+            ]
             return "" if all(_is_gain(gain) for gain in gains) else "an output's gains are numbers of dB"
 
 

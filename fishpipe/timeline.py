@@ -89,12 +89,15 @@ def to_samples(time: Micros | int, rate: int) -> Samples:
 class Layout:
     """Places items one after the other, as their lengths come; `rate` in samples a second, `grid` in samples.
 
+    All begins after `head` samples.
+
     With a grid of 1 each sound begins a unit that does not touch the one before; on others `free` is where the next
     may begin.
     """
 
     rate: int
     grid: int = 1
+    head: int = 0
     length: int = 0
     free: int = 0
     _cursor: int = 0
@@ -104,6 +107,9 @@ class Layout:
     _is_copied: bool = False
     _is_first: bool = True
     _origins: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._cursor = self._origins[""] = self.head
 
     def add(self, item: Sound | Silence) -> Place:
         """Where the next item lies. Raises AudioError where it would be late, or overlap more than there is."""
@@ -119,7 +125,7 @@ class Layout:
 
     def _sound(self, item: Sound) -> Place:
         ideal = self._cursor + self._gap
-        origin = self._origins.setdefault(item.scope, 0 if not item.scope else ideal)
+        origin = self._origins.setdefault(item.scope, ideal)
         if item.at is not None:
             ideal = origin + to_samples(item.at, self.rate)
             if ideal < self._cursor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.ahead import ahead, cores
 from fishpipe.audio.making import Making
+from fishpipe.audio.mastering import pinned_master
 from fishpipe.audio.meter import Meter
 from fishpipe.audio.rehearsal import rehearse
 from fishpipe.audio.sounds import Sounds
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _BATCH: Final = 64
 # So many dB a lossy file's peaks may be over their ceiling before it is made again, and how often.
 _OVER: Final = 0.15
-_TRIES: Final = 3
+_TRIES: Final = 5
 
 
 class Stitcher:
@@ -73,14 +74,15 @@ class Stitcher:
         One whose peaks an encoder raised over its ceiling is made again, under a lower one. Raises AudioError with
         the segment's address, or DamagedClip.
         """
-        made = self._assemble(jobs, clips)
-        for number, job in enumerate(jobs):
+        begun = [replace(job, lower=_pinned_lower(job)) for job in jobs]
+        made = self._assemble(begun, clips)
+        for number, job in enumerate(begun):
             lower = job
-            for _ in range(_TRIES):
+            for _ in range(0 if job.is_pinned else _TRIES):
                 over = _over(job, made[number])
                 if over <= _OVER:
                     break
-                lower = replace(lower, lower=lower.lower + over)
+                lower = replace(lower, lower=round(lower.lower + over, 2))
                 made[number] = self._assemble([lower], clips)[0]
         return made
 
@@ -125,6 +127,13 @@ class Stitcher:
 def _known(given: tuple[Making, Unit]) -> Iterable[bytes] | None:
     making, unit = given
     return making.known(unit)
+
+
+def _pinned_lower(job: Job) -> float:
+    """By how many dB an earlier build had to lower the ceiling, for the same loudness."""
+    wanted = job.step.output.loudness
+    is_same = wanted is not None and pinned_master(wanted, job.pin, job.channels) is not None
+    return float(job.pin.get("lower", 0.0)) if is_same else 0.0
 
 
 def _over(job: Job, made: Made) -> float:

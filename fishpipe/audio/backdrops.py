@@ -155,4 +155,6 @@ def _values(bed: Bed, sounds: Sounds, rate: int, channels: int) -> Sound:
             raise AudioError("has no sound between its start and its end")
     except AudioError as error:
         raise AudioError(f"{asset.shown} ({bed.span}): {error}") from error
-    return render(sound, cut, Shape(), rate, channels)
+    values = render(sound, cut, Shape(), rate, channels)
+    # One that begins again is long enough to run into itself.
+    return np.tile(values, (-(-rate // len(values)), 1)) if bed.loop and len(values) < rate else values

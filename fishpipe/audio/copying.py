@@ -14,7 +14,7 @@ from fishpipe.audio.carrier import samples
 from fishpipe.audio.decode import decode_clip
 from fishpipe.audio.edit import THRESHOLD_DBFS, Cut, kept_head, kept_tail, loud_part, window_of
 from fishpipe.audio.lame import CARRIED
-from fishpipe.audio.mp3 import DECODER_DELAY, frame_samples, gapless, is_info, spans, walk
+from fishpipe.audio.mp3 import DECODER_DELAY, frame_samples, gapless, is_info, spans, stands_alone, walk
 from fishpipe.errors import AudioError
 from fishpipe.timeline import Copied
 
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import Item
     from fishpipe.manifest.model import Trim
 
-# Frames at either end in which the silence is looked for (if it is longer, in more), and those before the last ones
-# that a decoder needs to settle.
+# Frames at either end in which the silence is looked for; if it is longer, in more.
 _HEADS: Final = (18, 60)
 _TAILS: Final = (26, 60)
-_WARM: Final = 6
+# What a decoder needs before the last ones to settle: frames, and bytes of the bit reservoir.
+_WARM: Final = 4
+_RESERVOIR: Final = 511
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
     """What an mp3 is, beside its sound: where its `count` frames of sound lie in it, up to `end`.
 
-    Decoders skip so many samples, and give `length`.
+    Decoders skip so many samples, and give `length`. One that `is_alone` needs nothing of what comes before it.
     """
 
     rate: int
@@ -44,6 +45,7 @@ class Shell:
     count: int
     skipped: int
     length: int
+    is_alone: bool
 
     def to_json(self) -> str:
         """For the cache of measurements."""
@@ -84,6 +86,7 @@ def shell_of(data: bytes) -> Shell:
         count=count,
         skipped=delays[0] + DECODER_DELAY if delays else 0,
         length=count * first.samples - (sum(delays) if delays else 0),
+        is_alone=stands_alone(data, offset),
     )
 
 
@@ -131,8 +134,9 @@ def cut_of_ends(data: bytes, shell: Shell, trim: Trim | float) -> Cut | None:
     starts = spans(data, shell.offset, shell.end)
     heads = (count for count in _HEADS if 3 * count < shell.count)
     first = next((at for count in heads if (at := _first(data, shell, starts[count], threshold)) is not None), None)
-    tails = (count for count in _TAILS if 3 * count < shell.count and first is not None)
-    lasts = (_last(data, shell, starts[-1 - count - _WARM], count, threshold) for count in tails)
+    warm = _WARM + _RESERVOIR * shell.count // (shell.end - shell.offset)
+    tails = (count for count in _TAILS if 2 * count + warm < shell.count and first is not None)
+    lasts = (_last(data, shell, starts[-1 - count - warm], count, threshold) for count in tails)
     last = next((at for at in lasts if at is not None), None)
     if first is None or last is None:
         return None

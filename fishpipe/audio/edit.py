@@ -141,7 +141,8 @@ def loud_part(values: Sound, rate: int, threshold: float) -> tuple[int, int] | N
 
 def render(sound: AudioSegment, cut: Cut, shape: Shape, rate: int, channels: int) -> Sound:
     """The edited sound at the output's rate and channels: as it was decoded where nothing changes, else floats."""
-    part = sound.get_sample_slice(cut.start, cut.end)
+    is_whole = (cut.start, cut.end) == (0, int(sound.frame_count()))
+    part = sound if is_whole else sound.get_sample_slice(cut.start, cut.end)
     if part.channels < channels:
         part = part.set_channels(channels)
     length = cut.length_at(rate, shape.tempo)

@@ -102,10 +102,13 @@ class Encoding:
 
 
 class FrameWriter:
-    """Joins units by their frames in `file`, at its end, behind an Info frame of our own; `silent` is a frame."""
+    """Joins units by their frames in `file`, at its end, behind an Info frame of our own; `silent` is a frame.
 
-    def __init__(self, file: BinaryIO, encoding: Encoding) -> None:
-        self._file, self._encoding = file, encoding
+    With frames of other encoders the bitrate is not `is_constant`.
+    """
+
+    def __init__(self, file: BinaryIO, encoding: Encoding, *, is_constant: bool = True) -> None:
+        self._file, self._encoding, self._is_constant = file, encoding, is_constant
         self._info_at = file.tell()
         self.silent = encoding.silent_frame()
         self._marks: list[tuple[int, int]] = []
@@ -132,8 +135,9 @@ class FrameWriter:
         table = seek_table([*self._marks, (self._frames, self._bytes)])
         self._file.seek(self._info_at)
         size = self._encoding.frame_bytes
-        info = info_frame(self.silent, first, size, self._frames, self._bytes, padding, self._encoding.bitrate, table)
-        self._file.write(info)
+        bitrate, constant = self._encoding.bitrate, self._is_constant
+        whole = (self._frames, self._bytes, padding, bitrate, table)
+        self._file.write(info_frame(self.silent, first, size, *whole, is_constant=constant))
         self._file.seek(0, 2)
 
     def _silence(self, frames: int) -> None:

@@ -91,8 +91,9 @@ class Leveller:
         def measure(unit: Unit) -> Profile:
             key = self._renderer.key(unit, *kind, self._renderer.sounds.wide)
             known = self._cache.unit(key)
-            if known is not None:
-                return Profile.from_bytes(known[0])
+            remembered = Profile.from_bytes(known[0]) if known is not None else None
+            if remembered is not None:
+                return remembered
             found = profile(blocks(unit), self._renderer.score.rate)
             self._cache.keep_unit(key, found.to_bytes())
             return found

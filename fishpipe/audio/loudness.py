@@ -58,9 +58,12 @@ class Profile:
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Profile:
-        """From a cache."""
-        weighted, plain, peak = np.load(io.BytesIO(data), allow_pickle=False)
+    def from_bytes(cls, data: bytes) -> Profile | None:
+        """From a cache; None for what is no profile."""
+        try:
+            weighted, plain, peak = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            return None
         return cls(weighted, plain, peak)
 
 
@@ -144,7 +147,7 @@ def decibels(amplitude: float) -> float:
 
 def true_peaks(values: Floats, rate: int) -> Floats:
     """The largest amplitude around each sample between it and the next, 4 times oversampled; of all channels."""
-    over = np.abs(np.asarray(soxr.resample(values, rate, rate * _OVERSAMPLING, quality="HQ")))
+    over = np.abs(np.asarray(soxr.resample(values, rate, rate * _OVERSAMPLING, quality="VHQ")))
     whole = np.zeros((len(values) * _OVERSAMPLING, values.shape[1]), np.float32)
     whole[: len(over)] = over[: len(whole)]
     peaks = whole.reshape(len(values), -1).max(axis=1)

@@ -134,7 +134,12 @@ class Making:
         writer: Writer
         match output.format:
             case "mp3" if self._in_units:
-                return Joined(renderer, encoding, self._cache, FrameWriter(self._file, encoding))
+                return Joined(
+                    renderer,
+                    encoding,
+                    self._cache,
+                    FrameWriter(self._file, encoding, is_constant=output.mode != "copy"),
+                )
             case "mp3":
                 writer = Mp3Writer(self._file, rate, channels, output.bitrate)
             case "wav":

@@ -45,10 +45,12 @@ class Master:
         return [self.gain, self.ceiling]
 
     def pin(self, wanted: Loudness, target: float | None) -> dict[str, Any]:
-        """As the lock keeps it, with what it was solved for."""
+        """As the lock keeps it, with what it was solved for, and by how much the ceiling was lowered for an encoder."""
         pin: dict[str, Any] = {}
         if target is not None:
             pin |= {"gain": self.gain, "target": target, "true_peak": wanted.true_peak}
+        if lower := round(wanted.true_peak - self.ceiling, 2):
+            pin["lower"] = lower
         return pin | ({"voices": dict(self.voices)} if wanted.by_voice else {})
 
 
@@ -63,7 +65,8 @@ def pinned_master(wanted: Loudness, pin: Mapping[str, Any], channels: int) -> Ma
     if "gain" not in pin or pin.get("target") != target or pin.get("true_peak") != wanted.true_peak:
         return None
     voices = pin.get("voices") or {} if wanted.by_voice else {}
-    return Master(gain=float(pin["gain"]), voices=voices, ceiling=wanted.true_peak)
+    ceiling = wanted.true_peak - float(pin.get("lower", 0.0))
+    return Master(gain=float(pin["gain"]), voices=voices, ceiling=ceiling)
 
 
 def measured(whole: Profile, wanted: Loudness, channels: int) -> float:
@@ -124,6 +127,8 @@ def _misses(found: Sounding, whole: Profile, wanted: Loudness, channels: int, *,
     target, unit = target_of(wanted, channels), "dB RMS" if wanted.measure == "rms" else "LUFS"
     misses = []
     level = measured(whole, wanted, channels)
+    if level == float("-inf"):
+        return ["it is silent throughout"]
     if target is not None and wanted.preset != "acx" and abs(level - target) > KEPT:
         why = (
             f"its peaks leave no more room under {wanted.true_peak:g} dB"

@@ -63,7 +63,8 @@ class Meter:
                 known = self._keep(key, shell_of(self._sounds.data(item)).to_json())
             except AudioError as error:
                 raise AudioError(f"{item.address} ({item.span}): {error}") from error
-        return Shell.from_json(known)
+        shell = Shell.from_json(known)
+        return shell if shell.is_alone else None
 
     def _cut(self, number: int, shell: Shell | None) -> Cut:
         item = self._items[number]

@@ -62,9 +62,12 @@ def _size(version_and_rate: int) -> int:
 
 
 def spans(data: bytes, start: int, end: int) -> list[int]:
-    """Where each frame begins, and where the last one ends; from a frame at `start` on. Raises AudioError."""
+    """Where each frame begins, and where the last one ends; from a frame at `start` on. Raises AudioError.
+
+    Less than a header at the end is no frame.
+    """
     offsets, offset = [start], start
-    while offset < end:
+    while offset + 4 <= end:
         size = _size(data[offset + 1] << 8 | data[offset + 2])
         if not size or data[offset] != 0xFF:
             raise AudioError(f"no mp3 frame at byte {offset}")
@@ -89,6 +92,14 @@ def walk(data: bytes) -> Iterator[Frame]:
             raise AudioError(f"the last mp3 frame is cut: {len(data) - offset} of {frame.size} bytes")
         yield frame
         offset += frame.size
+
+
+def stands_alone(data: bytes, offset: int) -> bool:
+    """Whether the frame at `offset` needs no bits of those before it (main_data_begin, ISO 11172-3 2.4.1.7)."""
+    has_crc = not data[offset + 1] & 1
+    at = offset + 4 + 2 * has_crc
+    is_first = data[offset + 1] >> 3 & 3 == 3
+    return data[at] == 0 and not (is_first and data[at + 1] & 0x80)
 
 
 def is_info(data: bytes, first: Frame) -> bool:
@@ -136,17 +147,24 @@ def seek_table(marks: Sequence[tuple[int, int]]) -> bytes:
 
 
 def info_frame(
-    head: bytes, first: Frame, size: int, frames: int, data: int, padding: int, bitrate: int, table: bytes | None = None
-) -> bytes:
+    head: bytes, first: Frame, size: int, frames: int, data: int, padding: int, bitrate: int,
+    table: bytes | None = None,
+    *, is_constant: bool = True,
+) -> bytes:  # fmt: skip
     """An Info frame of `size` bytes for `frames` frames of `data` bytes, the last padded by `padding` samples.
 
-    `table` is a seek table; without one the bitrate is constant.
+    `table` is a seek table, which a bitrate that is not constant needs; the frame is called Xing then.
     """
     header = bytes((head[0], head[1], head[2] & 0xFD, head[3]))
     places = table or bytes(step * 256 // 100 for step in range(100))
-    tag = b"Info" + struct.pack(">III", 0xF, frames, data + size) + places + struct.pack(">I", 50)
+    tag = (
+        (b"Info" if is_constant else b"Xing")
+        + struct.pack(">III", 0xF, frames, data + size)
+        + places
+        + struct.pack(">I", 50)
+    )
     lame = (
-        b"LAME3.100" + bytes((1, 0)) + bytes(4) + bytes(4)  # CBR, lowpass and gains not said
+        b"LAME3.100" + bytes((int(is_constant), 0)) + bytes(4) + bytes(4)  # CBR, lowpass and gains not said
         + bytes((0, min(bitrate, 255)))
         + (ENCODER_DELAY << 12 | padding).to_bytes(3, "big")
         + bytes(4) + struct.pack(">I", data + size) + bytes(2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import AudioError
 from fishpipe.manifest.model import Micros
-from fishpipe.timeline import QUIET, Layout, Place, Samples, Silence, Sound, Timeline
+from fishpipe.timeline import QUIET, Layout, Place, Samples, Silence, Sound, Timeline, to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,9 +59,7 @@ class Score:
     _end: int = 0
 
     def __post_init__(self) -> None:
-        self._layout = Layout(self.rate, self.grid)
-        if self.head:
-            self._layout.add(Silence(Micros(self.head)))
+        self._layout = Layout(self.rate, self.grid, to_samples(self.head, self.rate))
         loops = (laid for laid in self.beds if laid.bed.loop)
         self._joins = {number for laid in loops for number in range(laid.first + 1, laid.last + 1)}
 
@@ -121,7 +119,7 @@ class Score:
 def merged(units: Iterable[Unit], spans: Iterable[tuple[int, int]], grid: int) -> list[Unit]:
     """The units where what sounds throughout `spans` (a bed, in samples) leaves no silence to part them."""
     found = list(units)
-    for start, end in spans:
+    for start, end in (span for span in spans if span[1] > span[0]):
         first = max(0, (start // grid - (grid > 1)) * grid)
         last = end if grid == 1 else -(-(end + QUIET) // grid) * grid
         inside = [unit for unit in found if unit.start < last and unit.end > first]

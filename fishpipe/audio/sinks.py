@@ -112,7 +112,7 @@ class Joined:
             self._cache.touch_unit(key)
         if self._renderer.master is not None:
             heard = self._cache.unit(f"{key}.heard")
-            self._heard[unit.start] = Profile.from_bytes(heard[0]) if heard else self._measured(data)
+            self._heard[unit.start] = (heard and Profile.from_bytes(heard[0])) or self._measured(data)
         return (data,)
 
     def made(self, unit: Unit) -> Iterable[bytes]:
@@ -229,7 +229,7 @@ class Streamed:
         self._silence(unit.start)
         for block in made:
             self._writer.write(block)
-        self._written = unit.end
+        self._written = max(self._written, unit.end)
 
     def close(self, length: int) -> None:
         """Finish the file."""

@@ -273,3 +273,37 @@ def test_other_files_that_ffmpeg_reads_can_be_used(cli: Cli, write: Write, servi
     write(text)
     assert cli("build").code == 0
     assert seconds("b.wav") > seconds("a.m4a") + 1
+
+
+def test_a_lossy_output_at_a_loudness_has_the_same_bytes_from_its_lock(
+    cli: Cli, write: Write, service: Service
+) -> None:
+    kinds = [
+        "{path: a.opus, loudness: spotify}",
+        "{path: b.m4a, loudness: -12}",
+        "{path: c.mp3, loudness: -12, exact: true}",
+    ]
+    write(show("[" + ", ".join(kinds) + "]"))
+    assert cli("build").code == 0
+    before = [Path(name).read_bytes() for name in ("a.opus", "b.m4a", "c.mp3")]
+    shutil.rmtree(".fishpipe/units")
+    assert cli("build", "-B", "--frozen", "--locked", "--offline").code == 0
+    assert [Path(name).read_bytes() for name in ("a.opus", "b.m4a", "c.mp3")] == before
+    assert cli("build", "-B").code == 0
+    assert [Path(name).read_bytes() for name in ("a.opus", "b.m4a", "c.mp3")] == before
+
+
+def test_odd_beds_and_ends(cli: Cli, write: Write, service: Service) -> None:
+    tone("music.wav", 1.0)
+    tone("one.wav", 1 / 44100)
+    text = show("[a.wav, a.mp3]").replace("- text: Good night.", "- {script: two}\n          - {audio: music.wav}")
+    text = text.replace("segments:", "room_tone: one.wav\n        segments:", 1)
+    write(text.rstrip() + "\n      two:\n        bed: {audio: music.wav}\n        segments: [{pause: 0s}]\n    ")
+    done = cli("build")
+    assert done.code == 0, done.err
+    output = json.loads(cli("status", "--json").out)["outputs"][0]
+    assert seconds("a.wav") == output["samples"] / output["sample_rate"]
+    write(show("[{path: a.mp3, loudness: acx}]").replace("- text: Good evening.", "- {text: Good evening., at: 0s}"))
+    done = cli("build")
+    assert done.code == 0, done.err
+    assert "set room_tone on the script" in done.out

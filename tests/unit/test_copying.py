@@ -21,7 +21,8 @@ from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.copying import cut_of_ends, shell_of
 from fishpipe.audio.decode import decode_clip
 from fishpipe.audio.edit import find_cut
-from fishpipe.audio.lame import Mp3Writer
+from fishpipe.audio.lame import Encoding, Mp3Writer
+from fishpipe.audio.mp3 import spans, stands_alone
 from fishpipe.errors import AudioError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.manifest.model import Micros
@@ -206,3 +207,42 @@ def test_copied_and_encoded_sounds_never_meet(parts: list[tuple[bool, int, int, 
             assert place.start == place.unit + before
             assert layout.free == place.unit + frames * 1152
         end = place.end
+
+
+@pytest.mark.parametrize("junk", [b"", b"\n", b"\r\n", b"\xff\xfb", b"TAG" + bytes(125), b"\0" * 900])
+def test_what_stands_behind_the_frames_is_left_out(tmp_path: Path, junk: bytes) -> None:
+    one = clip(tmp_path, 0)
+    path = tmp_path / "j.mp3"
+    path.write_bytes(one.path.read_bytes() + junk)
+    digest = Digest(hashlib.sha256(path.read_bytes()).hexdigest())
+    clips = {Fingerprint("0"): replace(one, path=path, digest=digest), Fingerprint("1"): clip(tmp_path, 1)}
+    made = make(copy(tmp_path / "o.mp3", 2), clips)
+    assert len(decoded((tmp_path / "o.mp3").read_bytes())) == made.length
+
+
+def test_a_clip_that_begins_within_a_stream_is_encoded(tmp_path: Path) -> None:
+    whole = spoken(tmp_path, 0).path.read_bytes()
+    shell = shell_of(whole)
+    starts = spans(whole, shell.offset, shell.end)
+    inner = next(n for n in range(40, 120) if not stands_alone(whole, starts[n]))
+    path = tmp_path / "inner.mp3"
+    path.write_bytes(whole[starts[inner] :])
+    digest = Digest(hashlib.sha256(path.read_bytes()).hexdigest())
+    clips = {
+        Fingerprint("0"): clip(tmp_path, 0),
+        Fingerprint("1"): ClipFile(path=path, digest=digest, format="mp3", sample_rate=44100),
+    }
+    memory = Memory()
+    made = make(copy(tmp_path / "o.mp3", 2, trim="off"), clips, memory)
+    assert memory.encoded == 1
+    assert len(decoded((tmp_path / "o.mp3").read_bytes())) == made.length
+
+
+@pytest.mark.parametrize(("rate", "bitrate"), [(16000, 8), (22050, 16), (24000, 64), (44100, 64), (44100, 320)])
+def test_the_ends_give_the_cut_of_the_whole_at_any_bitrate(rate: int, bitrate: int) -> None:
+    for number in range(4):
+        sound = np.concatenate([np.zeros(rate // 3), voice(4 * rate, number), np.zeros(rate // 2)])
+        sound += np.random.default_rng(number).normal(0, 20, len(sound))
+        encoder = Encoding(rate=rate, channels=1, bitrate=bitrate).encoder()
+        data = bytes(encoder.encode(np.rint(sound).astype("<i2").tobytes())) + bytes(encoder.flush())
+        assert cut_of_ends(data, shell_of(data), "auto") == find_cut(decode_clip(data, "mp3", rate), "auto", None, None)

@@ -212,5 +212,7 @@ def test_the_limiter_keeps_true_peaks_and_leaves_the_rest(seed: int, ceiling: fl
 def test_a_profile_is_kept_whole() -> None:
     found = profile([np.random.default_rng(0).normal(0, 0.1, (44100, 2)).astype(np.float32)], 44100)
     again = Profile.from_bytes(found.to_bytes())
+    assert again is not None
     assert (again.weighted == found.weighted).all()
+    assert Profile.from_bytes(b"") is Profile.from_bytes(b"no profile") is None
     assert integrated(found.scaled(0.5)) == pytest.approx(integrated(found) - 6.02, abs=0.01)
