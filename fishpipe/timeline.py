@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final, NewType
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fishpipe.manifest.model import Micros
 
 Samples = NewType("Samples", int)
@@ -165,10 +163,3 @@ class Layout:
             unit = least
         self._shift = unit + before - ideal
         return unit
-
-
-def lay_out(items: Iterable[Sound | Silence], rate: int, grid: int = 1) -> Timeline:
-    """Place all items. Raises AudioError as `Layout.add` does."""
-    layout = Layout(rate, grid)
-    places = tuple(layout.add(item) for item in items)
-    return Timeline(rate, places, Samples(layout.length))

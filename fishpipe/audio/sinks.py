@@ -112,7 +112,9 @@ class Joined:
             self._cache.touch_unit(key)
         if self._renderer.master is not None:
             heard = self._cache.unit(f"{key}.heard")
-            self._heard[unit.start] = (heard and Profile.from_bytes(heard[0])) or self._measured(data)
+            profile = Profile.from_bytes(heard[0]) if heard else None
+            is_long = self._renderer.seconds(unit) > _LONGEST_UNIT
+            self._heard[unit.start] = None if is_long else profile or self._measured(data)
         return (data,)
 
     def made(self, unit: Unit) -> Iterable[bytes]:

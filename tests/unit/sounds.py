@@ -17,6 +17,7 @@ from fishpipe.graph.steps import Item, OutputStep
 from fishpipe.manifest.model import Edits, Micros, Output
 from fishpipe.ports import ClipFile
 from fishpipe.sandbox.engine import RATE, speak
+from fishpipe.timeline import Layout, Samples, Silence, Sound, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,3 +102,10 @@ def spoken(folder: Path, number: int, level: float = 1.0) -> ClipFile:
         writer.close()
     digest = Digest(hashlib.sha256(path.read_bytes()).hexdigest())
     return ClipFile(path=path, digest=digest, format="mp3", sample_rate=44100)
+
+
+def lay_out(items: Iterable[Sound | Silence], rate: int, grid: int = 1) -> Timeline:
+    """Place all items. Raises AudioError as `Layout.add` does."""
+    layout = Layout(rate, grid)
+    places = tuple(layout.add(item) for item in items)
+    return Timeline(rate, places, Samples(layout.length))

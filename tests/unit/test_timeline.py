@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sounds import lay_out
 
 from fishpipe.manifest.model import Micros
-from fishpipe.timeline import Place, Samples, Silence, Sound, lay_out, to_samples
+from fishpipe.timeline import Place, Samples, Silence, Sound, to_samples
 
 sounds = st.builds(Sound, st.integers(0, 10**7).map(Samples), st.integers(0, 10**7).map(Micros))
 items = st.lists(sounds | st.builds(Silence, st.integers(0, 10**7).map(Micros)), max_size=30)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sounds import Memory, clip, decoded, output, voice
+from sounds import Memory, clip, decoded, lay_out, output, voice
 
 from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer
@@ -19,7 +19,7 @@ from fishpipe.audio.score import Unit
 from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.manifest.model import Micros
 from fishpipe.ports import ClipFile, Job, Made
-from fishpipe.timeline import QUIET, Place, Samples, Silence, Sound, lay_out, to_samples
+from fishpipe.timeline import QUIET, Place, Samples, Silence, Sound, to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
