@@ -113,7 +113,7 @@ class OutputStarted(Event):
 class Sounding:
     """How a finished file sounds: `lufs` and `lra` (EBU R 128), `true_peak`, `rms` and noise `floor` in dBFS.
 
-    `missed` are the targets that it missed, and why.
+    `measure` is what its target was in (lufs or rms), `missed` are the targets that it missed, and why.
     """
 
     lufs: float
@@ -121,6 +121,7 @@ class Sounding:
     true_peak: float
     rms: float
     floor: float
+    measure: str = "lufs"
     missed: tuple[str, ...] = ()
 
 

@@ -10,6 +10,7 @@ at most half a step, and the moves do not add up.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final, NewType
 
 from fishpipe.errors import AudioError
@@ -127,14 +128,17 @@ class Layout:
         if item.at is not None:
             ideal = origin + to_samples(item.at, self.rate)
             if ideal < self._cursor:
-                late = (self._cursor - ideal) / self.rate
+                late, end = (self._cursor - ideal) / self.rate, (self._cursor - origin) / self.rate
                 raise AudioError(
-                    f"begins {late:.2f} s too late for at: {item.at / 1e6:g}s: what is before it is too long"
+                    f"begins {late:.2f} s too late for at: {item.at / 1e6:g}s: what is before it ends at {end:.2f} s; "
+                    f"write at: {ceil(end * 10) / 10:g}s or later"
                 )
         overlap = to_samples(item.overlap, self.rate)
         if overlap > item.length:
             length = item.length / self.rate
-            raise AudioError(f"overlaps by {item.overlap / 1e6:g} s with the next, and lasts {length:.2f} s only")
+            raise AudioError(
+                f"overlaps by {item.overlap / 1e6:g} s with the next, and lasts {length:.2f} s only; write less"
+            )
         unit = None if item.joins else self._begin(ideal, item.copied)
         start = ideal + self._shift
         if item.at is not None and self._shift > self.grid:

@@ -119,6 +119,7 @@ def sounding(whole: Profile, wanted: Loudness, channels: int, *, has_tone: bool)
         true_peak=round(decibels(whole.highest), 2),
         rms=round(rms(whole, channels), 2),
         floor=round(noise_floor(whole, channels), 2),
+        measure=wanted.measure,
     )
     return replace(found, missed=tuple(_misses(found, whole, wanted, channels, has_tone=has_tone)))
 
@@ -150,9 +151,8 @@ def _acx(found: Sounding, *, has_tone: bool) -> list[str]:
     if not low <= found.rms <= high:
         misses.append(f"ACX wants {low:g} to {high:g} dB RMS, it is {found.rms:.1f}")
     if found.floor > _ACX_FLOOR:
-        misses.append(
-            f"ACX wants a noise floor of {_ACX_FLOOR:g} dB, it is {found.floor:.1f}: trim, or use a cleaner voice"
-        )
+        cure = "a quieter room_tone, or a cleaner voice" if has_tone else "a cleaner voice"
+        misses.append(f"ACX wants a noise floor of {_ACX_FLOOR:g} dB, it is {found.floor:.1f}: use {cure}")
     if not has_tone:
         misses.append("ACX wants room tone at both ends, it is digital silence: set room_tone on the script")
     return misses

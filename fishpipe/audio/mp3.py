@@ -76,12 +76,19 @@ def spans(data: bytes, start: int, end: int) -> list[int]:
     return offsets
 
 
+def synchsafe(data: bytes) -> int:
+    """A number of 7 bits a byte, as ID3v2.4 writes sizes."""
+    number = 0
+    for byte in data:
+        number = number << 7 | byte
+    return number
+
+
 def walk(data: bytes) -> Iterator[Frame]:
     """All frames behind an ID3v2 tag, up to the end or an ID3v1 or APE tag. Raises AudioError where they break off."""
     offset = 0
     if data[:3] == b"ID3" and len(data) > 10:
-        size = data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9]
-        offset = 10 + size + (10 if data[5] & 0x10 else 0)
+        offset = 10 + synchsafe(data[6:10]) + (10 if data[5] & 0x10 else 0)
     while offset < len(data) and data[offset : offset + 3] != b"TAG" and data[offset : offset + 8] != b"APETAGEX":
         frame = read_frame(data, offset)
         if frame is None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import langcodes
 from mutagen import id3
 
+from fishpipe.audio.mp3 import synchsafe
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -35,7 +37,24 @@ def id3_tag(tags: Mapping[str, str], chapters: Sequence[tuple[str, int, int]]) -
         tag.add(item)
     file = io.BytesIO()
     tag.save(file, v1=0, v2_version=4, padding=lambda _: 0)
-    return file.getvalue()
+    return _in_order(file.getvalue())
+
+
+def _in_order(tag: bytes) -> bytes:
+    """The same tag, its chapters by time: mutagen writes the smallest first, and some players do not look further."""
+    found, offset = [], 10
+    while offset < len(tag):
+        end = offset + 10 + synchsafe(tag[offset + 4 : offset + 8])
+        found.append(tag[offset:end])
+        offset = end
+    chapters = iter(sorted((frame for frame in found if frame[:4] == b"CHAP"), key=_starts))
+    return tag[:10] + b"".join(next(chapters) if frame[:4] == b"CHAP" else frame for frame in found)
+
+
+def _starts(chapter: bytes) -> tuple[int, bytes]:
+    """When a chapter begins, behind its name; then its number."""
+    name, _, rest = chapter[10:].partition(b"\0")
+    return int.from_bytes(rest[:4], "big"), name.rjust(12)
 
 
 def iso639_2(tag: str) -> str:

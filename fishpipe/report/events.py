@@ -116,7 +116,10 @@ def _sounding(output: OutputWritten, before: str) -> str:
     sound = output.sounding
     if sound is None:
         return ""
-    return f"{before}{sound.lufs:.1f} LUFS, LRA {sound.lra:.1f} LU, true peak {sound.true_peak:.1f} dB"
+    level = f"{sound.lufs:.1f} LUFS, LRA {sound.lra:.1f} LU"
+    if sound.measure == "rms":
+        level = f"{sound.rms:.1f} dB RMS, noise floor {sound.floor:.0f} dB"
+    return f"{before}{level}, true peak {sound.true_peak:.1f} dB"
 
 
 class ProgressReporter:

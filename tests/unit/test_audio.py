@@ -97,6 +97,13 @@ def test_tags_and_chapters_are_read_back() -> None:
     )
 
 
+def test_chapters_are_written_in_the_order_of_their_times() -> None:
+    titles = ["A long title comes first", "Short", "Of middle length", "B"]
+    tag = id3_tag({"title": "T"}, [(title, n * 1000, n * 1000 + 1000) for n, title in enumerate(titles)])
+    assert [tag.index(title.encode()) for title in titles] == sorted(tag.index(title.encode()) for title in titles)
+    assert [str(c.sub_frames["TIT2"]) for c in ID3(io.BytesIO(tag + mp3(tone(2)))).getall("CHAP")] == titles
+
+
 def test_a_wav_is_exact(tmp_path: Path) -> None:
     data = tone(1.5, 48000)
     with (tmp_path / "a.wav").open("w+b") as file:
