@@ -7,7 +7,7 @@ silence at its ends count towards the gaps; frames behind its last sound are lef
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.audio.carrier import samples
@@ -49,7 +49,7 @@ class Shell:
 
     def to_json(self) -> str:
         """For the cache of measurements."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_json(cls, text: str) -> Shell:
@@ -66,14 +66,19 @@ class Shell:
         return Copied(before=before, behind=(self.needed(cut, grid) + 1) * grid - before - (cut.end - cut.start))
 
 
-def shell_of(data: bytes) -> Shell:
-    """Of an mp3's bytes. Raises AudioError for what is none, or whose frames differ."""
+def frames_of(data: bytes) -> list[int]:
+    """Where each frame of sound begins in an mp3, and where the last one ends. Raises AudioError for what is none."""
     first = next(walk(data), None)
     if first is None:
         raise AudioError("is no mp3")
     offset = first.offset + first.size if is_info(data, first) else first.offset
-    starts = spans(data, offset, _end_of(data, offset))
-    kinds = {(data[at + 1], data[at + 2] & 0x0C, data[at + 3] >> 6 == 3) for at in starts[:-1]}
+    return spans(data, offset, _end_of(data, offset))
+
+
+def shell_of(data: bytes, starts: list[int]) -> Shell:
+    """Of an mp3's bytes, whose frames begin there. Raises AudioError where they differ."""
+    first, offset = next(walk(data)), starts[0]
+    kinds = {data[at + 1] << 16 | (data[at + 2] & 0x0C) << 8 | (data[at + 3] >= 0xC0) for at in starts[:-1]}
     if len(kinds) != 1 or starts[-1] > len(data):
         raise AudioError("is an mp3 whose frames are not all alike, or whole")
     delays = gapless(data, first)
@@ -116,22 +121,14 @@ def check_shell(shell: Shell, encoding: Encoding, item: Item) -> None:
         )
 
 
-def kept_frames(data: bytes, shell: Shell, count: int) -> bytes:
-    """The first frames of its sound."""
-    if count >= shell.count:
-        return data[shell.offset : shell.end]
-    return data[shell.offset : spans(data, shell.offset, shell.end)[count]]
-
-
-def cut_of_ends(data: bytes, shell: Shell, trim: Trim | float) -> Cut | None:
-    """The cut that `find_cut` finds, of both ends alone; None where it needs all of it.
+def cut_of_ends(data: bytes, shell: Shell, starts: list[int], trim: Trim | float) -> Cut | None:
+    """The cut that `find_cut` finds, of both ends alone; None where it needs all of it. Frames begin at `starts`.
 
     What is far from the ends is not decoded: only the first and the last sound decide.
     """
     if trim == "off":
         return Cut(0, shell.length, shell.rate)
     threshold = THRESHOLD_DBFS if isinstance(trim, str) else trim
-    starts = spans(data, shell.offset, shell.end)
     heads = (count for count in _HEADS if 3 * count < shell.count)
     first = next((at for count in heads if (at := _first(data, shell, starts[count], threshold)) is not None), None)
     warm = _WARM + _RESERVOIR * shell.count // (shell.end - shell.offset)

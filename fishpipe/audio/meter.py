@@ -60,7 +60,7 @@ class Meter:
         known = self._known.get(key)
         if known is None:
             try:
-                known = self._keep(key, shell_of(self._sounds.data(item)).to_json())
+                known = self._keep(key, shell_of(self._sounds.data(item), self._sounds.starts(item)).to_json())
             except AudioError as error:
                 raise AudioError(f"{item.address} ({item.span}): {error}") from error
         shell = Shell.from_json(known)
@@ -68,7 +68,9 @@ class Meter:
 
     def _cut(self, number: int, shell: Shell | None) -> Cut:
         item = self._items[number]
-        found = cut_of_ends(self._sounds.data(item), shell, item.edits.trim) if shell is not None else None
+        found = None
+        if shell is not None:
+            found = cut_of_ends(self._sounds.data(item), shell, self._sounds.starts(item), item.edits.trim)
         return found or find_cut(self._sounds.decoded(item), item.edits.trim, item.start, item.end)
 
     def _shell_key(self, number: int) -> str | None:

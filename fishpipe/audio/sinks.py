@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from fishpipe.audio.carrier import WIDTHS, floats, quantised, samples
-from fishpipe.audio.copying import Shell, kept_frames
 from fishpipe.audio.decode import decode_clip
 from fishpipe.audio.lame import CARRIED
 from fishpipe.audio.loudness import Profile, decibels, profile
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from fishpipe.audio.carrier import Kind
+    from fishpipe.audio.copying import Shell
     from fishpipe.audio.lame import Encoding, FrameWriter
     from fishpipe.audio.mastering import Master
     from fishpipe.audio.renderer import Renderer
@@ -157,8 +157,10 @@ class Joined:
         cut = self._renderer.cuts[number]
         if cut is None:
             raise ValueError("a pause has no frames")
-        data = self._renderer.sounds.data(self._renderer.items[number])
-        return (kept_frames(data, shell, shell.needed(cut, self._encoding.grid)), self._writer.silent)
+        item, sounds = self._renderer.items[number], self._renderer.sounds
+        starts = sounds.starts(item)
+        kept = sounds.data(item)[starts[0] : starts[shell.needed(cut, self._encoding.grid)]]
+        return (kept, self._writer.silent)
 
     def _frames(self, unit: Unit, master: Master | None) -> Iterator[bytes]:
         renderer = self._renderer

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from fishpipe.audio.copying import frames_of
 from fishpipe.audio.decode import decode_clip, decode_file
 from fishpipe.errors import AudioError, DamagedClip, FishpipeError
 
@@ -82,6 +83,7 @@ class Sounds:
         self._clips, self._assets, self.wide, self._puts_aside = clips, assets, wide, puts_aside
         self._decoded: Kept[AudioSegment] = Kept(lambda sound: len(sound.raw_data))
         self._bytes: Kept[bytes] = Kept(len)
+        self._starts: Kept[list[int]] = Kept(lambda starts: 32 * len(starts))
 
     def digest(self, item: Item) -> Digest:
         """Of an item's bytes."""
@@ -109,6 +111,10 @@ class Sounds:
             return self._bytes.once(key, lambda: item.asset.read_bytes() if item.asset is not None else b"")
         except OSError as error:
             raise AudioError(f"{item.address} ({item.span}): {error}") from error
+
+    def starts(self, item: Item) -> list[int]:
+        """Where each frame of an item's mp3 begins, and where the last one ends. Raises as `data`, or AudioError."""
+        return self._starts.once(self.digest(item), lambda: frames_of(self.data(item)))
 
     def decoded(self, item: Item) -> AudioSegment:
         """An item's sound. Raises DamagedClip, or AudioError with the item's address."""

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from sounds import Memory, clip, decoded, output, spoken, voice
 
 from fishpipe.audio.assemble import Stitcher
-from fishpipe.audio.copying import cut_of_ends, shell_of
+from fishpipe.audio.copying import cut_of_ends, frames_of, shell_of
 from fishpipe.audio.decode import decode_clip
 from fishpipe.audio.edit import find_cut
 from fishpipe.audio.lame import Encoding, Mp3Writer
-from fishpipe.audio.mp3 import spans, stands_alone
+from fishpipe.audio.mp3 import stands_alone
 from fishpipe.errors import AudioError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.manifest.model import Micros
@@ -171,10 +171,11 @@ def test_the_ends_give_the_cut_of_the_whole(tmp_path: Path) -> None:
     found = 0
     for number in range(6):
         data = spoken(tmp_path, number).path.read_bytes()
-        shell = shell_of(data)
+        starts = frames_of(data)
+        shell = shell_of(data, starts)
         sound = decode_clip(data, "mp3", 44100)
         assert shell.length == sound.frame_count()
-        cut = cut_of_ends(data, shell, "auto")
+        cut = cut_of_ends(data, shell, starts, "auto")
         found += cut is not None
         assert cut in (None, find_cut(sound, "auto", None, None))
     assert found >= 3
@@ -184,7 +185,7 @@ def test_the_ends_give_the_cut_of_the_whole(tmp_path: Path) -> None:
         writer.write(bytes(2 * 44100 * 8))
         writer.close()
     data = silent.read_bytes()
-    assert cut_of_ends(data, shell_of(data), "auto") is None
+    assert cut_of_ends(data, shell_of(data, frames_of(data)), frames_of(data), "auto") is None
 
 
 @given(
@@ -222,8 +223,7 @@ def test_what_stands_behind_the_frames_is_left_out(tmp_path: Path, junk: bytes) 
 
 def test_a_clip_that_begins_within_a_stream_is_encoded(tmp_path: Path) -> None:
     whole = spoken(tmp_path, 0).path.read_bytes()
-    shell = shell_of(whole)
-    starts = spans(whole, shell.offset, shell.end)
+    starts = frames_of(whole)
     inner = next(n for n in range(40, 120) if not stands_alone(whole, starts[n]))
     path = tmp_path / "inner.mp3"
     path.write_bytes(whole[starts[inner] :])
@@ -245,4 +245,7 @@ def test_the_ends_give_the_cut_of_the_whole_at_any_bitrate(rate: int, bitrate: i
         sound += np.random.default_rng(number).normal(0, 20, len(sound))
         encoder = Encoding(rate=rate, channels=1, bitrate=bitrate).encoder()
         data = bytes(encoder.encode(np.rint(sound).astype("<i2").tobytes())) + bytes(encoder.flush())
-        assert cut_of_ends(data, shell_of(data), "auto") == find_cut(decode_clip(data, "mp3", rate), "auto", None, None)
+        starts = frames_of(data)
+        assert cut_of_ends(data, shell_of(data, starts), starts, "auto") == find_cut(
+            decode_clip(data, "mp3", rate), "auto", None, None
+        )
