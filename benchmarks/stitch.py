@@ -238,7 +238,7 @@ def table(count: int, clips: Path, work: Path) -> None:
     (clips / "digests.json").write_text(json.dumps(digests))
     rows = list(ROWS)
     if count <= 100:
-        rows.insert(0, ("pydub, +=", "mp3", "pydub mp3"))
+        rows.insert(1, ("pydub, +=", "mp3", "pydub mp3"))
     if shutil.which("sox"):
         rows.insert(1, ("sox", "mp3", "sox mp3"))
     print(f"\n{count} clips        {'':24}   wall s    CPU s   peak MB   of ffmpeg's wall")
