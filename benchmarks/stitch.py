@@ -2,7 +2,7 @@
 
     pip install imageio-ffmpeg
     python benchmarks/stitch.py                       100 and 1,000 clips
-    python benchmarks/stitch.py --clips 100 1000 5000 --keep /tmp/clips
+    python benchmarks/stitch.py --clips 100 1000 5000 --keep ../clips
 
 The clips are lines of speech by the sandbox's engine, each of its own bytes, as mp3 of 192 kbit/s; outputs are mp3 of
 128 kbit/s, and wav. Each row is a process of its own: wall and CPU seconds, peak memory, and the wall time as a part

@@ -18,7 +18,6 @@ with warnings.catch_warnings():
     from pydub import AudioSegment
 
 Floats = np.ndarray[tuple[int, int], np.dtype[np.float32]]
-Samples16 = np.ndarray[tuple[int, int], np.dtype[np.int16]]
 # Sound between the steps: as it was decoded (16 bits), or changed (float, 1.0 is full scale).
 Sound = np.ndarray[tuple[int, int], np.dtype[Any]]
 

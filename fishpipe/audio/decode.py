@@ -49,8 +49,9 @@ def decode_file(path: Path, data: bytes | None = None, *, wide: bool = False) ->
     """
     kind = miniaudio.SampleFormat.SIGNED32 if wide else miniaudio.SampleFormat.SIGNED16
     try:
-        channels, rate = header(path)
-        if not _is_simple(path):
+        info = _info(path)
+        channels, rate = (info.nchannels, info.sample_rate) if info else _probed(path)
+        if info is None:
             return _by_ffmpeg(path, rate, min(channels, 2), 4 if wide else 2)
         whole = path.read_bytes() if data is None else data
         sound = miniaudio.decode(whole, kind, nchannels=min(channels, 2), sample_rate=rate)
@@ -63,8 +64,9 @@ def decode_file(path: Path, data: bytes | None = None, *, wide: bool = False) ->
 
 def duration(path: Path) -> float:
     """Seconds of an audio file, by its header. Raises AudioError."""
-    if _is_simple(path):
-        return float(miniaudio.get_file_info(str(path)).duration)
+    info = _info(path)
+    if info is not None:
+        return float(info.duration)
     import av
 
     try:
@@ -74,13 +76,13 @@ def duration(path: Path) -> float:
         raise AudioError(f"not an audio file that can be read: {error.strerror}") from error
 
 
-def _is_simple(path: Path) -> bool:
-    """Whether miniaudio reads a file."""
+def _info(path: Path) -> miniaudio.SoundFileInfo | None:
+    """What miniaudio says of a file; None where it does not read it."""
     try:
         info = miniaudio.get_file_info(str(path))
     except (miniaudio.MiniaudioError, OSError, ValueError):
-        return False
-    return bool(info.sample_rate and info.nchannels)
+        return None
+    return info if info.sample_rate and info.nchannels else None
 
 
 def _by_ffmpeg(path: Path, rate: int, channels: int, width: int) -> AudioSegment:
@@ -97,9 +99,12 @@ def _by_ffmpeg(path: Path, rate: int, channels: int, width: int) -> AudioSegment
 
 def header(path: Path) -> tuple[int, int]:
     """(channels, samples a second) of an audio file. Raises AudioError."""
-    if _is_simple(path):
-        info = miniaudio.get_file_info(str(path))
-        return info.nchannels, info.sample_rate
+    info = _info(path)
+    return (info.nchannels, info.sample_rate) if info else _probed(path)
+
+
+def _probed(path: Path) -> tuple[int, int]:
+    """The same, by ffmpeg."""
     import av
 
     try:

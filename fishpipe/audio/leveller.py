@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fishpipe.audio.ahead import ahead
 from fishpipe.audio.loudness import HOPS, Profile, integrated, joined, laid_out, profile
-from fishpipe.audio.mastering import KEPT, Master, measured, solve, target_of, voice_gains
+from fishpipe.audio.mastering import KEPT, Master, measured, pinned_master, solve, target_of, voice_gains
 from fishpipe.audio.score import Unit
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ class Leveller:
         def loudness(gain: float) -> float:
             return measured(self._whole(units, raw, gain), wanted, channels)
 
-        pinned = self._pin.get("gain")
-        same = self._pin.get("target") == target and self._pin.get("true_peak") == wanted.true_peak
-        if pinned is not None and same and (is_pinned or abs(loudness(pinned) - target) <= KEPT):
-            gain = float(pinned)
+        pinned = pinned_master(wanted, self._pin, channels)
+        if pinned is not None and (is_pinned or abs(loudness(pinned.gain) - target) <= KEPT):
+            gain = pinned.gain
         else:
             gain = solve(loudness, target)
         return Master(gain=gain, voices=voices, ceiling=self._ceiling)

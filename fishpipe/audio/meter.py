@@ -59,8 +59,9 @@ class Meter:
             return None
         known = self._known.get(key)
         if known is None:
+            data = self._sounds.data(item)
             try:
-                known = self._keep(key, shell_of(self._sounds.data(item), self._sounds.starts(item)).to_json())
+                known = self._keep(key, shell_of(data, self._sounds.starts(item)).to_json())
             except AudioError as error:
                 raise AudioError(f"{item.address} ({item.span}): {error}") from error
         shell = Shell.from_json(known)

@@ -61,12 +61,15 @@ class Renderer:
 
     def alone(self, unit: Unit) -> Iterator[Sound]:
         """The samples of the sounds of a unit, and of nothing under them."""
-        return mix(unit.start, unit.end, [self._part(number) for number in unit.sounds], self.channels)
+        return self._mix(unit, [])
 
     def mixed(self, unit: Unit) -> Iterator[Sound]:
         """The samples of a unit before any gain for all of it."""
+        return self._mix(unit, [backdrop for backdrop, _ in self.backdrops])
+
+    def _mix(self, unit: Unit, backdrops: Sequence[Backdrop]) -> Iterator[Sound]:
         parts = [self._part(number) for number in unit.sounds]
-        return mix(unit.start, unit.end, parts, self.channels, [backdrop for backdrop, _ in self.backdrops])
+        return mix(unit.start, unit.end, parts, self.channels, backdrops)
 
     def key(self, unit: Unit, *more: object) -> str:
         """The identity of a unit's samples and of what is made of them by `more`: sha256 of all they come from."""

@@ -104,12 +104,14 @@ class Sounds:
 
     def data(self, item: Item) -> bytes:
         """An item's bytes, which are those of its digest. Raises DamagedClip, or AudioError with the item's address."""
-        key, clip = f"{self.digest(item)} bytes", self.file(item)
+        key, clip, asset = f"{self.digest(item)} bytes", self.file(item), item.asset
         if clip is not None:
             return self._bytes.once(key, lambda: self._whole(item, clip))
+        if asset is None:
+            return b""
         try:
-            return self._bytes.once(key, lambda: item.asset.read_bytes() if item.asset is not None else b"")
-        except OSError as error:
+            return self._bytes.once(key, lambda: self._file_bytes(asset))
+        except (AudioError, OSError) as error:
             raise AudioError(f"{item.address} ({item.span}): {error}") from error
 
     def starts(self, item: Item) -> list[int]:
@@ -125,11 +127,14 @@ class Sounds:
         return self._decoded.once(self.asset_digest(path), lambda: self._decoded_file(path))
 
     def _decoded_file(self, path: Path) -> AudioSegment:
-        """A file of the project, which is still what it was when the build began."""
+        return decode_file(path, self._file_bytes(path), wide=self.wide)
+
+    def _file_bytes(self, path: Path) -> bytes:
+        """Of a file of the project, which is still what it was when the build began. Raises AudioError."""
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.asset_digest(path):
             raise AudioError(f"{path.name} has changed since the build began; build again")
-        return decode_file(path, data, wide=self.wide)
+        return data
 
     def check_since(self, item: Item, right: float) -> bool:
         """Read a clip again that was written since its unit was known to be right (Unix seconds); whether it was.

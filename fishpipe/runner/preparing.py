@@ -12,9 +12,16 @@ from fishpipe.recipes import output_channels
 
 if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
-    from fishpipe.graph.steps import ClipStep, Graph
+    from fishpipe.graph.steps import ClipStep, Graph, OutputStep
     from fishpipe.plan import Plan
     from fishpipe.ports import RunContext
+    from fishpipe.snapshot import Snapshot
+
+
+def job_for(step: OutputStep, snapshot: Snapshot, *, is_pinned: bool = False) -> Job:
+    """An output to make, with the gains that the lock keeps for it."""
+    pin = snapshot.lock.output(step.output.name)
+    return Job(step=step, channels=output_channels(step, snapshot), pin=pin, is_pinned=is_pinned)
 
 
 class Preparing:
@@ -25,8 +32,7 @@ class Preparing:
         self._queue: asyncio.Queue[Fingerprint] = asyncio.Queue()
         self._places: dict[Fingerprint, list[tuple[Job, int]]] = {}
         for stitch in plan.stitches:
-            channels, pin = output_channels(stitch.step, context.snapshot), context.snapshot.lock.output
-            job = Job(step=stitch.step, channels=channels, pin=pin(stitch.step.output.name))
+            job = job_for(stitch.step, context.snapshot)
             for number, item in enumerate(stitch.step.items):
                 if item.clip is not None:
                     self._places.setdefault(item.clip, []).append((job, number))

@@ -12,8 +12,9 @@ from fishpipe.errors import DamagedClip, FishpipeError, Interrupted
 from fishpipe.events import ClipDamaged, OutputStarted, OutputWritten
 from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.locking import output_entry
-from fishpipe.ports import ClipFile, Job
-from fishpipe.recipes import output_channels, recipe
+from fishpipe.ports import ClipFile
+from fishpipe.recipes import recipe
+from fishpipe.runner.preparing import job_for
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -116,16 +117,7 @@ class Stitching:
     def _stitch(
         self, steps: Sequence[OutputStep], clips: dict[Fingerprint, ClipFile], snapshot: Snapshot
     ) -> list[OutputWritten]:
-        lock = snapshot.lock
-        jobs = [
-            Job(
-                step=step,
-                channels=output_channels(step, snapshot),
-                pin=lock.output(step.output.name),
-                is_pinned=self._locked,
-            )
-            for step in steps
-        ]
+        jobs = [job_for(step, snapshot, is_pinned=self._locked) for step in steps]
         made = self._context.assembler.assemble(jobs, clips)
         return [self._kept(step, each, snapshot) for step, each in zip(steps, made, strict=True)]
 
