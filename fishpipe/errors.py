@@ -37,11 +37,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with the input: where, what (expected and found included), and the cure."""
+    """One thing wrong with the input: where, what (expected and found included), and the cure.
+
+    `code` names what can be ignored.
+    """
 
     span: Span
     message: str
     hint: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
         return f"{self.span}: {self.message}{self.hint and '; ' + self.hint}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fishpipe.graph.fingerprints import Fingerprint
 
+_UNNAMED: Final = re.compile(r"(\d+|(.+-)?[0-9a-f]{6}(-\d+)?)(\.\d+)*")
 Lines = tuple[tuple[str, "Fingerprint"], ...]
 
 
@@ -39,7 +41,8 @@ def _replaced(new: Lines, old: Lines) -> dict[str, Fingerprint]:
 
 
 def _is_ordinal(address: str) -> bool:
-    return address.rpartition("/")[2].isdigit()
+    """Whether an address is no name that its author gave: a number, or the words of a paragraph with their digest."""
+    return _UNNAMED.fullmatch(address.rpartition("/")[2]) is not None
 
 
 def _common(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> int:

@@ -6,6 +6,7 @@ Each action carries its reason and its cost as data; prose is made at the edge.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,9 +27,12 @@ InDoubt = Literal["ask", "retry", "skip"]
 # How often a call in doubt is made again without anybody's word, over all builds: one whose answer was never read,
 # and one that was paid for and cannot be fetched.
 MOST_RETRIES: Final = {"intended": 3, "lost": 1}
+# A text with more words of the lexicon than these is not asked whether they alone have changed.
+_MOST_RESPELLED: Final = 20
 ReasonCode = Literal[
     "new",
     "changed",
+    "lexicon",
     "voice changed",
     "in doubt",
     "refused before",
@@ -363,13 +367,28 @@ def _difference(before: Mapping[str, Any], step: ClipStep) -> Reason:
     text = "text" if step.api == "tts" else "prompt"
     old, new = before.get("body", {}), step.body
     if old.get(text) != new.get(text):
-        return Reason(code="changed", what="text", before=str(old.get(text, "")), after=str(new.get(text, "")))
+        was, now = str(old.get(text, "")), str(new.get(text, ""))
+        words = _respelled_otherwise(was, now, step)
+        return Reason(code="lexicon" if words else "changed", what=words or "text", before=was, after=now)
     if before.get("voice") != after.get("voice"):
         return Reason(code="voice changed", what=" and ".join(speaker.name for speaker in step.speakers))
     others = ({"model": record.get("model"), "take": record.get("take", 1)} for record in (before, after))
     for name, was, now in _changes({**old, **next(others)}, {**new, **next(others)}):
         return Reason(code="changed", what=name, before=was, after=now)
     return Reason(code="new")
+
+
+def _respelled_otherwise(was: str, now: str, step: ClipStep) -> str:
+    """The words of the lexicon that are all that two texts differ in; "" where something else does."""
+    if not 0 < len(step.respelled) <= _MOST_RESPELLED:
+        return ""
+    pattern, at = "", 0
+    for start, end, _ in step.respelled:
+        pattern += f"{re.escape(now[at:start])}(.+?)"
+        at = end
+    found = re.fullmatch(pattern + re.escape(now[at:]), was, re.DOTALL)
+    spoken = zip(found.groups() if found else (), step.respelled, strict=False)
+    return ", ".join(dict.fromkeys(word for before, (start, end, word) in spoken if before != now[start:end]))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:

@@ -56,6 +56,7 @@ class Choices:
 
     variables: Mapping[str, str] = field(default_factory=dict)
     provider: ProviderName | None = None
+    profiles: tuple[str, ...] = ()
     allow_outside: bool = False
     strict: bool = False
     prices: Mapping[str, float | None] = field(default_factory=dict)
@@ -99,7 +100,13 @@ class Project:
     def open(cls, path: Path, choices: Choices | None = None) -> Project:
         """Load and check the manifest. Raises ManifestError with all of its problems."""
         choices = choices or Choices()
-        manifest = load(path, variables=choices.variables, allow_outside=choices.allow_outside, strict=choices.strict)
+        manifest = load(
+            path,
+            variables=choices.variables,
+            profiles=choices.profiles,
+            allow_outside=choices.allow_outside,
+            strict=choices.strict,
+        )
         problems = list(asset_problems(manifest))
         if problems:
             raise ManifestError(problems, {str(p.span.file): Path(p.span.file).read_text("utf-8") for p in problems})
@@ -113,7 +120,7 @@ class Project:
     @property
     def is_draft(self) -> bool:
         """Whether this is another provider than the manifest's: its outputs go to `.fishpipe/draft`."""
-        return self.provider != self.manifest.provider.name
+        return self.provider != self.manifest.own_provider
 
     @property
     def layout(self) -> Layout:

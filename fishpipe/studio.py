@@ -19,7 +19,7 @@ from fishpipe.plan import PlanOptions, Reason, make_plan
 from fishpipe.ports import ClipFile, Job, Level
 from fishpipe.store.durable import flush
 from fishpipe.takes import Take, next_takes, takes_of
-from fishpipe.targets import find_segment
+from fishpipe.targets import find_segments, scripts_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,10 +73,10 @@ def spoken(project: Project, session: Session, targets: Sequence[str], where: Se
 def _segments(project: Project, targets: Sequence[str]) -> Iterable[Segment]:
     scripts = project.manifest.scripts
     for target in targets or scripts:
-        if target in scripts:
-            yield from scripts[target].segments
+        if named := scripts_named(project.manifest, target):
+            yield from (segment for name in named for segment in scripts[name].segments)
         else:
-            yield find_segment(project.manifest, target)
+            yield from find_segments(project.manifest, target)
 
 
 def _test(text: str) -> tuple[str, re.Pattern[str]]:

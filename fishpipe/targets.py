@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -35,19 +36,19 @@ def select(
     outputs: set[str] = set()
     addresses: set[str] = set()
     for target in targets:
-        if target in manifest.scripts:
-            scripts[target] = None
-            outputs |= {str(output.path) for output in manifest.scripts[target].files}
+        if named := scripts_named(manifest, target):
+            scripts |= dict.fromkeys(named)
+            outputs |= {str(output.path) for name in named for output in manifest.scripts[name].files}
         elif found := _output(manifest, target):
             scripts[found[0]] = None
             outputs.add(str(found[1].path))
         else:
-            segment = find_segment(manifest, target)
-            scripts[segment.address.partition("/")[0]] = None
-            addresses.add(segment.address)
+            segments = find_segments(manifest, target)
+            scripts |= {segment.address.partition("/")[0]: None for segment in segments}
+            addresses |= {segment.address for segment in segments} | {segment.line for segment in segments}
     graph = build_graph(manifest, realm, list(scripts), known)
     steps = tuple(step for step in graph.outputs if str(step.output.path) in outputs)
-    whole = {name for name in scripts if name in targets}
+    whole = {name for target in targets for name in scripts_named(manifest, target)}
     wanted = {item.clip for step in steps for item in step.items if item.clip}
     clips = {
         key: step
@@ -59,26 +60,38 @@ def select(
     return replace(graph, outputs=steps, clips=clips, voices=voices)
 
 
-def find_segment(manifest: Manifest, target: str) -> Segment:
-    """The segment of an address (``episode-1/opening``, ``episode-1/7``) or a place (``fishpipe.yaml:42``).
+def scripts_named(manifest: Manifest, target: str) -> list[str]:
+    """The scripts of a name: that one, or all that were made of it, or those of a pattern (ch-*)."""
+    if target in manifest.scripts:
+        return [target]
+    family = [name for name, script in manifest.scripts.items() if script.family == target]
+    if family or not set("*?").intersection(target):
+        return family
+    return [n for n, s in manifest.scripts.items() if fnmatchcase(n, target) or fnmatchcase(s.family, target)]
 
-    Raises UsageError.
+
+def find_segments(manifest: Manifest, target: str) -> list[Segment]:
+    """The segments of an address (``episode-1/opening``, ``episode-1/7``) or a place (``fishpipe.yaml:42``).
+
+    Several, where a line is spoken in pieces. Raises UsageError.
     """
     segments = {s.address: s for script in manifest.scripts.values() for s in script.segments}
     script, _, label = target.partition("/")
     for address in (target, f"{script}/{label:0>4}"):
         if address in segments:
-            return segments[address]
+            return [segments[address]]
+        if pieces := [segment for segment in segments.values() if segment.line == address]:
+            return pieces
     place = _PLACE.fullmatch(target)
     if place:
         name, line = PurePath(place[1]).name, int(place[2])
         before = [s for s in segments.values() if PurePath(s.span.file).name == name and s.span.line <= line]
         if before:
-            return max(before, key=lambda segment: segment.span.line)
-    if target in manifest.scripts or _output(manifest, target):
-        name = target if target in manifest.scripts else (_output(manifest, target) or ("",))[0]
-        first = next(iter(manifest.scripts[name].segments)).address
-        raise UsageError(f"{target} is no segment; name one of script {name}, such as {first}")
+            nearest = max(before, key=lambda segment: segment.span.line)
+            return [segment for segment in before if segment.line == nearest.line]
+    if named := (scripts_named(manifest, target) or [found[0] for found in [_output(manifest, target)] if found]):
+        first = next(iter(manifest.scripts[named[0]].segments)).address
+        raise UsageError(f"{target} is no segment; name one of script {named[0]}, such as {first}")
     known = [*manifest.scripts, *segments, *(o.shown for s in manifest.scripts.values() for o in s.outputs)]
     hint = (
         did_you_mean(target, known)

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 import fishpipe
 from fishpipe.cli.main import VERBS
 from fishpipe.manifest.contract import disagreement
+from fishpipe.manifest.definitions import load_schema
 from fishpipe.manifest.load import load
-from fishpipe.manifest.schema import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def fields(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def resolved(field: dict[str, Any]) -> dict[str, Any]:
     if "description" in field or "$ref" not in field:
         return field
-    return resolved(load_schema()["$defs"][field["$ref"].removeprefix("#/$defs/")])
+    return resolved(load_schema()["definitions"][field["$ref"].removeprefix("#/definitions/")])
 
 
 def test_the_readme_manifest_is_valid(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def id3_tag(tags: Mapping[str, str], chapters: Sequence[tuple[str, int, int]]) -> bytes:
-    """A tag of title, artist, album and language, and CHAP frames of (title, start ms, end ms); empty for nothing."""
+    """A tag of title, artist, album, track and language, with CHAP frames of (title, start ms, end ms)."""
     frames: list[id3.Frame] = []
     text = {"encoding": id3.Encoding.UTF8}
     for key, frame in (("title", id3.TIT2), ("artist", id3.TPE1), ("album", id3.TALB)):
         if key in tags:
             frames.append(frame(text=[tags[key]], **text))
+    if "track" in tags:
+        frames.append(id3.TRCK(text=[tags["track"]], **text))
     if "language" in tags:
         frames.append(id3.TLAN(text=[iso639_2(tags["language"])], **text))
     names = [f"chp{number}" for number in range(len(chapters))]

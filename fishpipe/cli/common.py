@@ -41,6 +41,7 @@ class Arguments:
     targets: tuple[str, ...]
     variables: dict[str, str]
     provider: ProviderName | None
+    profiles: tuple[str, ...]
     allow_outside: bool
     strict: bool
     json: bool
@@ -76,15 +77,17 @@ def common(verb: Callable[..., int]) -> click.Command:
     """A command with the common options; the verb gets Arguments first, and its own options by name."""
 
     def call(
-        names: tuple[str, ...], var: tuple[str, ...], provider: ProviderName | None, directory: Path | None,
-        allow_outside: bool, strict: bool, json_: bool, quiet: bool, verbose: bool, color: str, **own: Any,  # noqa: ANN401
+        names: tuple[str, ...], var: tuple[str, ...], provider: ProviderName | None, profile: tuple[str, ...],
+        directory: Path | None, allow_outside: bool, strict: bool, json_: bool, quiet: bool, verbose: bool, color: str,
+        **own: Any,  # noqa: ANN401
     ) -> int:  # fmt: skip
         if directory is not None:
             enter(directory)
         if color != "auto":
             os.environ["FORCE_COLOR" if color == "always" else "NO_COLOR"] = "1"
         manifest, targets = (Path(), names) if getattr(verb, "is_plain", False) else split_names(names)
-        arguments = Arguments(manifest, targets, variables(var), provider, allow_outside, strict, json_, quiet, verbose)
+        given = variables(var)
+        arguments = Arguments(manifest, targets, given, provider, profile, allow_outside, strict, json_, quiet, verbose)
         return verb(arguments, **own)
 
     call.__doc__ = verb.__doc__
@@ -94,6 +97,10 @@ def common(verb: Callable[..., int]) -> click.Command:
         click.option(
             "--provider", type=click.Choice(["acedata", "sandbox"]), envvar="FISHPIPE_PROVIDER",
             help="Who speaks; another than the manifest's makes a draft in .fishpipe/draft.",
+        ),
+        click.option(
+            "--profile", multiple=True, envvar="FISHPIPE_PROFILE", metavar="NAME",
+            help="Lay a profile of the manifest over it; several, the later on top.",
         ),
         click.option("-C", "directory", type=click.Path(path_type=Path), help="Work in this folder."),
         click.option("--allow-outside", is_flag=True, help="Allow paths outside of the project."),
@@ -157,7 +164,7 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
     project = Project.open(arguments.manifest, choices(arguments, **more))
     if warn and not arguments.quiet:
         for warning in project.manifest.warnings:
-            err(f"{warning.span}: warning: {warning.message}{warning.hint and '; ' + warning.hint}")
+            err(f"{warning.span}: warning[{warning.code}]: {warning.message}{warning.hint and '; ' + warning.hint}")
     if warn and project.shared is not None and project.shared.is_away:
         err(f"warning: the store {project.shared.folder} is not there: what it has may be paid for again; mount it")
     return project
@@ -171,6 +178,7 @@ def choices(arguments: Arguments, **more: Any) -> Choices:  # noqa: ANN401
     return Choices(
         variables=arguments.variables,
         provider=arguments.provider,
+        profiles=arguments.profiles,
         allow_outside=arguments.allow_outside,
         strict=arguments.strict,
         prices=_prices(os.environ.get(PRICES) or file.get(PRICES, "")),

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from fishpipe.cli.common import Arguments, common, open_project, out
+import click
+
+from fishpipe.cli.common import Arguments, common, open_project, options, out
 from fishpipe.errors import UsageError
+from fishpipe.manifest.model import Pause, Speech
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fishpipe.manifest.model import Segment
 
 
-def explain(arguments: Arguments) -> int:
+@options(click.option("--text", "texts", is_flag=True, help="What is written, what is sent, and what captions show."))
+def explain(arguments: Arguments, texts: bool) -> int:
     r"""Show why a segment would be spoken again: its record, its fingerprint, its history. Writes nothing.
 
     \b
       fishpipe explain episode-1/0007
       fishpipe explain fishpipe.yaml:42
+      fishpipe explain --text episode-1/0007   what becomes of its markup, its cues and the lexicon's words
     """
     from fishpipe.report.explain import explain_data, explain_text, ways
-    from fishpipe.targets import find_segment
+    from fishpipe.targets import find_segments
 
     if not arguments.targets:
         raise UsageError("explain needs a segment: an address (episode-1/0007) or a place (fishpipe.yaml:42)")
     project = open_project(arguments)
-    segments = [find_segment(project.manifest, target) for target in arguments.targets]
+    segments = [s for target in arguments.targets for s in find_segments(project.manifest, target)]
+    if texts:
+        return _texts(arguments, segments)
     answers = []
     outputs = project.graph().outputs
     with project.session([segment.address for segment in segments]) as session:
-        for segment in segments:
+        for segment in (one for one in segments if not isinstance(one.body, Pause) or one.address == one.line):
             step = session.graph.spoken.get(segment.address)
             if step is None:
                 raise UsageError(f"{segment.address} ({segment.span}) is not a spoken text; it costs nothing")
@@ -35,6 +48,17 @@ def explain(arguments: Arguments) -> int:
     out(
         json.dumps(answers, ensure_ascii=False, indent=2) if arguments.json else "\n\n".join(map(explain_text, answers))
     )
+    return 0
+
+
+def _texts(arguments: Arguments, segments: Sequence[Segment]) -> int:
+    from fishpipe.report.texts import texts_data, texts_text
+
+    silent = next((s for s in segments if s.address == s.line and not isinstance(s.body, Speech)), None)
+    if silent is not None:
+        raise UsageError(f"{silent.address} ({silent.span}) is not a spoken text")
+    lines = texts_data(segments)
+    out(json.dumps(lines, ensure_ascii=False, indent=2) if arguments.json else "\n\n".join(map(texts_text, lines)))
     return 0
 
 

@@ -6,7 +6,7 @@ import shlex
 import shutil
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +14,10 @@ from fishpipe.cli.common import err, is_terminal, out
 from fishpipe.errors import UsageError
 from fishpipe.store.lockfile import add_line
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SCHEMA: Final = "schemas/fishpipe.schema.json"
 _STORE: Final = (
     "# The clips are committed with the project: what was paid for once is never paid for again.\nstore: clips\n"
 )
@@ -39,21 +43,30 @@ def command(folder: Path, clips: str | None) -> int:
       fishpipe init my-show && cd my-show && fishpipe build
       fishpipe init my-show --clips commit      every clone rebuilds the same bytes, and pays nothing
     """
-    from fishpipe.manifest.schema import schema_path
-
     templates = files("fishpipe") / "templates"
-    texts = {
-        "fishpipe.yaml": (templates / "fishpipe.yaml").read_text(encoding="utf-8"),
-        ".gitignore": (templates / "gitignore").read_text(encoding="utf-8"),
-        "schemas/fishpipe.schema.json": schema_path().read_text(encoding="utf-8"),
-    }
+    texts = {"fishpipe.yaml": (templates / "fishpipe.yaml").read_text(encoding="utf-8")}
     clips = clips or _asked()
     if clips != "local":
         manifest = texts["fishpipe.yaml"]
         texts["fishpipe.yaml"] = manifest.replace("\ndefaults:", f"\n{_STORE}\ndefaults:", 1)
-    lines = {".gitignore": texts.pop(".gitignore").splitlines(), ".gitattributes": ["fishpipe.lock merge=union"]}
-    if clips == "lfs":
-        lines[".gitattributes"].append("clips/** filter=lfs diff=lfs merge=lfs -text")
+    lines = ["clips/** filter=lfs diff=lfs merge=lfs -text"] if clips == "lfs" else []
+    write_new(folder, texts, lines)
+    if clips == "lfs" and shutil.which("git-lfs") is None:
+        err("git-lfs is not installed here: without it, git commits the clips plainly (https://git-lfs.com)")
+    where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    err(f"next: {where}fishpipe build")
+    return 0
+
+
+def write_new(folder: Path, texts: Mapping[str, str], attributes: Sequence[str] = ()) -> None:
+    """Write a new project's files, its schema, and what git is to know. Raises UsageError where one exists."""
+    from fishpipe.manifest.definitions import schema_path
+
+    ignored = (files("fishpipe") / "templates" / "gitignore").read_text(encoding="utf-8").splitlines()
+    lines = {".gitignore": ignored, ".gitattributes": ["fishpipe.lock merge=union", *attributes]}
+    schema = folder / _SCHEMA
+    if not schema.exists():
+        texts = {**texts, _SCHEMA: schema_path().read_text(encoding="utf-8")}
     there = [name for name in texts if (folder / name).exists()]
     if there:
         raise UsageError(f"{folder / there[0]} exists already; nothing was written")
@@ -69,8 +82,3 @@ def command(folder: Path, clips: str | None) -> int:
         written = [line for line in added if add_line(folder / name, line)]
         if written:
             out(str(folder / name))
-    if clips == "lfs" and shutil.which("git-lfs") is None:
-        err("git-lfs is not installed here: without it, git commits the clips plainly (https://git-lfs.com)")
-    where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
-    err(f"next: {where}fishpipe build")
-    return 0

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 VERBS: Final = {
     "init": "Make a new project, ready to build in the sandbox.",
+    "import": "Make a project of a text: Markdown, EPUB, a play, subtitles.",
     "validate": "Check the manifest; list all problems at once.",
+    "lint": "Look for what is probably not meant, and mend it.",
     "plan": "Show what a build would call, why, and for how much.",
     "build": "Speak what is new, and stitch what changed.",
     "status": "Show what is built, stale, in doubt; what was spent.",
@@ -38,6 +40,8 @@ VERBS: Final = {
     "sandbox": "Serve the API on this machine, with a voice, for free.",
     "schema": "Print the manifest's JSON Schema.",
 }
+# Verbs that no module can be called.
+MODULES: Final = {"import": "import_"}
 _HELP: Final = """fishpipe: make for voices.
 
 \b
@@ -102,7 +106,7 @@ def _group() -> click.Group:
                 return None
             from importlib import import_module
 
-            command: click.Command = import_module(f"fishpipe.cli.{name}").command
+            command: click.Command = import_module(f"fishpipe.cli.{MODULES.get(name, name)}").command
             # Raw docstrings hold click's mark for "as it stands" as two characters.
             for shown in (command, *getattr(command, "commands", {}).values()):
                 shown.help = (shown.help or "").replace("\\b", "\b")

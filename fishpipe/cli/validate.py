@@ -17,41 +17,46 @@ _CONFIRMED_BYTES: Final = 500_000
 
 @options(
     click.option(
-        "--format", "style", type=click.Choice(["text", "json", "github"]), default="text",
-        help="text, json, or github (annotates a pull request).",
+        "--format", "style", type=click.Choice(["text", "json", "github", "sarif"]), default="text",
+        help="text, json, github (annotates a pull request) or sarif (code scanning).",
     ),
 )  # fmt: skip
 def validate(arguments: Arguments, style: str) -> int:
-    r"""Check the manifest; list all problems at once.
+    r"""Check the manifest; list all problems at once, and what may be meant and probably is not (fishpipe lint).
 
     \b
       fishpipe validate
       fishpipe validate show.yaml --format github
     """
+    from fishpipe.manifest.lint import lint
+    from fishpipe.report.problems import show_problems, warnings_text
+
     style = "json" if arguments.json else style
     try:
-        manifest = open_project(arguments, warn=style == "text").manifest
+        manifest = open_project(arguments, warn=False).manifest
+        warnings = [one.problem for one in lint(manifest)]
+        if arguments.strict and warnings:
+            raise ManifestError(warnings, manifest.texts)
     except ManifestError as error:
-        from fishpipe.report.problems import problems_github, problems_json, problems_text
-
-        if style == "text":
-            err(problems_text(error.problems, error.sources))
-        else:
-            out(problems_json(error.problems) if style == "json" else problems_github(error.problems))
+        show = err if style == "text" else out
+        show(show_problems(style, error.problems, (), error.sources))
         return error.exit_code
     _confirm(manifest)
     segments = sum(len(script.segments) for script in manifest.scripts.values())
     if style != "text":
-        from fishpipe.report.problems import problems_github, problems_json
-
-        told = (problems_json if style == "json" else problems_github)((), manifest.warnings)
-        if told:
+        if told := show_problems(style, (), warnings, {}):
             out(told)
     elif not arguments.quiet:
         from fishpipe.report.prose import count
 
-        voices = len(manifest.voices)
-        parts = (count(len(manifest.scripts), "script"), count(segments, "segment"), count(voices, "voice"))
+        if warnings:
+            err(warnings_text(warnings, manifest.texts))
+        parts = [
+            count(len(manifest.scripts), "script"),
+            count(segments, "segment"),
+            count(len(manifest.voices), "voice"),
+        ]
+        parts += [count(len(warnings), "warning")] if warnings else []
         out(f"{manifest.path}: valid. {', '.join(parts)}.")
     return 0
 

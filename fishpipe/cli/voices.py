@@ -79,8 +79,8 @@ def _options(own: Callable[..., int]) -> Callable[..., int]:
         if path is None:
             return own(project=None, **more)
         arguments = Arguments(
-            manifest=path, targets=(), variables=variables(var), provider=provider, allow_outside=allow_outside,
-            strict=False, json=False, quiet=quiet, verbose=False,
+            manifest=path, targets=(), variables=variables(var), provider=provider, profiles=(),
+            allow_outside=allow_outside, strict=False, json=False, quiet=quiet, verbose=False,
         )  # fmt: skip
         return own(project=open_project(arguments), **more)
 

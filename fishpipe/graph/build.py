@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
 from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
 from fishpipe.manifest.model import (
     Asset,
+    ChapterPart,
     CreatedVoice,
     ExistingVoice,
     Inclusion,
@@ -54,9 +56,17 @@ class _Builder:
         self.existing = {v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)}
         for name in names:
             items, beds = self._laid(scripts[name], "")
-            common: dict[str, Any] = {"script": name, "items": tuple(items), "beds": tuple(beds)}
-            common |= {"tags": _tags(self.manifest, scripts[name]), "room_tone": scripts[name].room_tone}
-            outputs.extend(OutputStep(output=output, **common) for output in scripts[name].outputs)
+            tags, tone = _tags(self.manifest, scripts[name]), scripts[name].room_tone
+            whole: dict[str, Any] = {
+                "script": name,
+                "items": tuple(items),
+                "beds": tuple(beds),
+                "tags": tags,
+                "room_tone": tone,
+            }
+            for output in scripts[name].outputs:
+                step = OutputStep(output=output, **whole)
+                outputs.append(step if output.chapter is None else _of_chapter(step, output.chapter))
             outputs.extend(self._exports(scripts[name]))
         clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
         return Graph(
@@ -72,17 +82,17 @@ class _Builder:
 
     def _exports(self, script: Script) -> Iterator[OutputStep]:
         """Each line's own file: the line alone, with its edits."""
-        for segment in script.segments:
-            if segment.export is not None and isinstance(segment.body, Speech):
-                clip = self._clip(segment, segment.body, script.name)
-                item = replace(_item(segment, clip=clip, text=segment.body.text), chapter=None, at=None)
-                tags = {**_tags(self.manifest, script), "title": segment.address}
-                yield OutputStep(output=segment.export, script=script.name, items=(item,), tags=tags)
+        for line, parts in groupby(self._segments(script), key=lambda segment: segment.line):
+            pieces = list(parts)
+            if (export := pieces[0].export) is not None:
+                items = tuple(replace(self._item(piece, script), chapter=None, at=None) for piece in pieces)
+                tags = {**_tags(self.manifest, script), "title": line}
+                yield OutputStep(output=export, script=script.name, items=items, tags=tags)
 
     def _lines(self) -> Mapping[str, tuple[tuple[str, Fingerprint], ...]]:
         lines: dict[str, list[tuple[str, Fingerprint]]] = {}
         for script in self.manifest.scripts.values():
-            for segment in script.segments:
+            for segment in self._segments(script):
                 if segment.address in self.by_address:
                     lines.setdefault(script.name, []).append((segment.address, self.by_address[segment.address]))
         return {name: tuple(pairs) for name, pairs in lines.items()}
@@ -91,23 +101,44 @@ class _Builder:
         """A script's items, and the beds under them; `scope` is what their times are counted in."""
         items: list[Item] = []
         beds: list[LaidBed] = []
-        for segment in script.segments:
+        starts: list[int] = []
+        for segment in self._whole_lines(script):
+            starts.append(len(items))
+            if segment is None:
+                continue
             if isinstance(segment.body, Inclusion):
                 more, below = self._included(segment, segment.body, scope)
                 beds += [bed.shifted(len(items)) for bed in below]
                 items += more
             else:
                 items.append(replace(self._item(segment, script), scope=scope))
-        if script.bed is not None and items:
-            beds.append(LaidBed(bed=script.bed, first=0, last=len(items) - 1))
+        starts.append(len(items))
+        for under in script.beds:
+            first, last = starts[under.first], starts[under.last + 1] - 1
+            if last >= first:
+                beds.append(LaidBed(bed=under.bed, first=first, last=last))
         return items, beds
+
+    def _segments(self, script: Script) -> Iterator[Segment]:
+        return (segment for segment in self._whole_lines(script) if segment is not None)
+
+    def _whole_lines(self, script: Script) -> Iterator[Segment | None]:
+        """The segments; a line that was paid for before it was cut into pieces stays whole, and None are its others."""
+        paid_whole = ""
+        for segment in script.segments:
+            if segment.whole is not None and self._record(segment.whole)[1] in self.known.paid:
+                paid_whole = segment.line
+                edits = next(other.edits for other in reversed(script.segments) if other.line == segment.line)
+                yield replace(segment, address=segment.line, body=segment.whole, edits=edits, whole=None)
+            else:
+                yield None if paid_whole and segment.line == paid_whole else segment
 
     def _item(self, segment: Segment, script: Script) -> Item:
         match segment.body:
             case Speech() as speech:
                 clip = self._clip(segment, speech, script.name)
                 voice = "+".join(voice.name for voice in speech.voices)
-                return _item(segment, clip=clip, text=speech.text, voice=voice)
+                return _item(segment, clip=clip, text=speech.shown or speech.text, voice=voice)
             case Asset() as asset:
                 return _item(segment, asset=asset.path, start=asset.start, end=asset.end)
             case Pause(duration=duration):
@@ -147,6 +178,7 @@ class _Builder:
                 uses=(),
                 places=speech.places,
                 words=words,
+                respelled=speech.respelled,
             )
         return key
 
@@ -198,6 +230,23 @@ def _item(segment: Segment, **what: object) -> Item:
         at=segment.at,
         **what,  # type: ignore[arg-type]
     )
+
+
+def _of_chapter(step: OutputStep, part: ChapterPart) -> OutputStep:
+    """The step of one chapter's file; what is before the first chapter belongs to it."""
+    marks = [number for number, item in enumerate(step.items) if item.chapter]
+    first = 0 if part.number == 1 else marks[part.number - 1]
+    last = (marks[part.number] if part.number < part.count else len(step.items)) - 1
+    beds = (
+        replace(laid, first=max(laid.first, first) - first, last=min(laid.last, last) - first)
+        for laid in step.beds
+        if laid.first <= last and laid.last >= first
+    )
+    album = step.tags.get("title") or step.tags.get("album")
+    tags = {**step.tags, "title": part.title, "track": f"{part.number}/{part.count}"} | (
+        {"album": album} if album else {}
+    )
+    return replace(step, items=step.items[first : last + 1], beds=tuple(beds), tags=tags)
 
 
 def _tags(manifest: Manifest, script: Script) -> Mapping[str, str]:

@@ -85,7 +85,7 @@ class ClipStep:
     """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice.
 
     Without `speakers` the service speaks with a voice of its own. `places` says where settings were made, `words`
-    is the fingerprint without the take.
+    is the fingerprint without the take; `respelled` are (start, end, word) of what the lexicon put into the text.
     """
 
     fingerprint: Fingerprint
@@ -96,6 +96,7 @@ class ClipStep:
     uses: tuple[Use, ...]
     words: Fingerprint
     places: Mapping[str, Span] = field(default_factory=dict)
+    respelled: tuple[tuple[int, int, str], ...] = ()
 
     @property
     def address(self) -> str:

@@ -26,7 +26,11 @@ _SPREAD: Final = ("speed", "volume")
 _SETTINGS: Final = tuple(f.name for f in fields(Settings) if f.name not in (*_SPREAD, "extra_body"))
 _EDITS: Final = tuple(f.name for f in fields(Edits))
 _TIMES: Final = ("gap", "fade_in", "fade_out", "crossfade", "overlap")
+_LONG: Final = ("max_chars", "sentence_gap")
+MAX_CHARS: Final = 500
+SENTENCE_GAP: Final = Micros(200_000)
 _TTS_ONLY: Final = frozenset({*_SETTINGS, *_SPREAD}) - {"api"}
+_SCALARS: Final = frozenset({*_SETTINGS, *_EDITS, *_LONG})
 _SPEAKERS: Final = ("voice", "reference_id", "references")
 # What fishpipe writes into a request itself, and extra_body cannot.
 _OURS: Final = {
@@ -68,9 +72,15 @@ class Layer:
                 speakers.append((raw, value))
                 if len(speakers) > 1:
                     say(key.span, f'both "{speakers[0][0]}" and "{raw}" say who speaks', "keep one of them")
-            elif isinstance(value, Scalar) and raw in (*_SETTINGS, *_EDITS):
+            elif isinstance(value, Scalar) and raw in _SCALARS:
                 values[raw] = (value.value, value.span)
+            elif raw == "max_chars":
+                values[raw] = (to_data(value), value.span)
         return cls(values, extra, speakers[0] if speakers else None, bool(node.dropped.intersection(_SPEAKERS)))
+
+    def over(self, weaker: Layer) -> Layer:
+        """The same level, with what another says where it is silent."""
+        return replace(self, values={**weaker.values, **self.values}, extra={**weaker.extra, **self.extra})
 
     def without(self, name: str) -> Layer:
         """The same level, silent about one setting."""
@@ -146,6 +156,22 @@ def edits(layers: Sequence[Layer], builtin: Edits, say: Say) -> Edits:
             if name in _EDITS and name not in found:
                 found[name] = micros(Scalar(span, value, str(value)), say) if name in _TIMES else value
     return replace(builtin, **found)
+
+
+def longest(layers: Sequence[Layer], model: str) -> int:
+    """How many characters one call speaks at the most."""
+    for layer in layers:
+        limit = layer.values.get("max_chars", (None,))[0]
+        limit = limit.get(model) if isinstance(limit, dict) else limit
+        if limit is not None:
+            return int(limit)
+    return MAX_CHARS
+
+
+def sentence_gap(layers: Sequence[Layer], say: Say) -> Micros:
+    """The silence between the pieces of a long text."""
+    found = next((layer.values["sentence_gap"] for layer in layers if "sentence_gap" in layer.values), None)
+    return micros(Scalar(found[1], found[0], str(found[0])), say) if found else SENTENCE_GAP
 
 
 def micros(node: nodes.Node | None, say: Say) -> Micros:

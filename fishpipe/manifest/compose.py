@@ -87,6 +87,7 @@ class Composer:
 
     def _map(self, start: yaml.NodeEvent, depth: int) -> Node:
         entries: dict[str, tuple[Scalar, Node]] = {}
+        merged: list[Node] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             node = self._node(self._next(), depth + 1)
@@ -96,13 +97,25 @@ class Composer:
                     self._skip_to_end()
                     return template
                 self._say(key.span, "a key must be a word", "quote it")
+            elif key.raw == "<<":
+                merged += node.items if isinstance(node, Listing) else (node,)
             elif key.raw in entries:
                 self._say(key.span, f'duplicate key "{key.raw}"', f"the first is at {entries[key.raw][0].span}")
             else:
                 entries[key.raw] = (key, node)
-                self._check_comment(key, node)
+                self._check_comments(key, node)
+        for node in merged:
+            self._merge(node, entries)
         children = [node for _, node in entries.values()]
         return Mapping(self._span(start), tuple(entries.values()), self._size(start, children), _height(children))
+
+    def _merge(self, node: Node, entries: dict[str, tuple[Scalar, Node]]) -> None:
+        """A merge key (`<<: *base`): its map's keys, where the map itself and earlier ones do not have them."""
+        if not isinstance(node, Mapping):
+            self._say(node.span, "<< merges maps; this is none", "write <<: *NAME, with &NAME before a map")
+            return
+        for key, value in node.entries:
+            entries.setdefault(key.raw, (key, value))
 
     def _unquoted_template(self, start: yaml.NodeEvent) -> Scalar | None:
         """What was meant by ``{{ … }}`` without quotes, which YAML reads as a map in a map."""
@@ -124,19 +137,33 @@ class Composer:
             event = self._next()
             level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
 
-    def _check_comment(self, key: Scalar, node: Node) -> None:
-        """`text: We are #1` is cut at the #: prose is not followed by a comment without a space in it."""
-        if key.raw not in _PROSE or not isinstance(node, Scalar):
+    def _check_comments(self, key: Scalar, node: Node) -> None:
+        """Look at what is prose: `text: We are #1`, and the short forms `- We are #1` and `- ana: We are #1`."""
+        if key.raw in _PROSE:
+            self._check_comment(node, key.raw, key.span.column + key.span.length)
+        if key.raw != "segments" or not isinstance(node, Listing):
+            return
+        for item in node.items:
+            if isinstance(item, Scalar):
+                self._check_comment(item, "", item.span.column - 1)
+            elif isinstance(item, Mapping) and len(item.entries) == 1 and item.entries[0][0].raw not in _PROSE:
+                who, words = item.entries[0]
+                self._check_comment(words, who.raw, who.span.column + who.span.length)
+
+    def _check_comment(self, node: Node, name: str, begins_at: int) -> None:
+        """Prose is not followed by a comment without a space in it; `begins_at` is the column before the value."""
+        if not isinstance(node, Scalar):
             return
         line = self.lines[node.span.line - 1] if node.span.line <= len(self.lines) else ""
         end = node.span.column - 1 + (node.span.length if node.raw else 0)
         begins = line[node.span.column - 1 : node.span.column]
         cut = re.match(r"\s*(#[^\s#].*)", line[end:]) if begins not in ("'", '"', "|", ">") else None
         if cut and line[: end + cut.start(1)][-1:].isspace():
-            whole = line[key.span.column - 1 + key.span.length + 1 :].strip()
+            whole = line[begins_at:].strip()
             at = Span(self.file, node.span.line, end + cut.start(1) + 1, len(cut[1]))
             quoted = json.dumps(whole, ensure_ascii=False)
-            self._say(at, f'{key.raw} has " #" in it: YAML reads a comment', f"Quote it: {key.raw}: {quoted}")
+            label = f"{name}: " if name else "- "
+            self._say(at, f'{name or "this"} has " #" in it: YAML reads a comment', f"Quote it: {label}{quoted}")
 
     def _size(self, start: yaml.NodeEvent, children: list[Node]) -> int:
         """Nodes below, aliases expanded: what a walk will cost, so that a bomb is seen before it is walked."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
 from fishpipe.manifest import source
+from fishpipe.manifest.definitions import load_schema
 from fishpipe.manifest.nodes import to_data
-from fishpipe.manifest.schema import load_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,5 +21,5 @@ def disagreement(path: Path) -> str | None:
     node, more = source.parse(text, str(path))
     if node is None or problems or more:
         return None
-    error = best_match(Draft202012Validator(load_schema()).iter_errors(to_data(node)))
+    error = best_match(Draft7Validator(load_schema()).iter_errors(to_data(node)))
     return f"{error.json_path}: {error.message}" if error else None

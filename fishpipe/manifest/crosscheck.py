@@ -34,10 +34,11 @@ def _copies(manifest: Manifest) -> Iterator[Problem]:
     for script in manifest.scripts.values():
         for output in (output for output in script.outputs if output.mode == "copy"):
             for inner in _with_inclusions(manifest, script):
-                for what, bed in (("bed", inner.bed), ("room_tone", inner.room_tone if inner is script else None)):
-                    if bed is not None:
-                        message = f"{what} is mixed in, and mode: copy (at {output.span}) joins frames as they are"
-                        yield Problem(bed.span, message, "keep one of them")
+                beds = [("bed", under.bed) for under in inner.beds]
+                beds += [("room_tone", inner.room_tone)] if inner is script and inner.room_tone else []
+                for what, bed in beds:
+                    message = f"{what} is mixed in, and mode: copy (at {output.span}) joins frames as they are"
+                    yield Problem(bed.span, message, "keep one of them")
                 yield from _other_rates(inner, output)
 
 
@@ -160,7 +161,10 @@ def _outputs(manifest: Manifest, *, allow_outside: bool) -> Iterator[Problem]:
             yield Problem(output.span, f"output {shown} is not a path that can be")
             continue
         same = folded.setdefault(str(path).casefold(), path)
-        if same != path or path in seen:
+        if path in seen and seen[path] == output.span:
+            hint = "put {{ language }} or {{ matrix.NAME }} in it"
+            yield Problem(output.span, f"several scripts that are made of one go to one path: {shown}", hint)
+        elif same != path or path in seen:
             what = "" if same == path else " (where case does not count)"
             yield Problem(output.span, f"two outputs on one path{what}: {shown}", f"the first is at {seen[same]}")
         seen.setdefault(path, output.span)

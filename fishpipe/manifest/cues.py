@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A comment that takes the warnings about a line as meant.
-ACCEPTED: Final = "# as meant"
 EMOTIONS: Final = frozenset(
     [
         "happy",
@@ -118,6 +116,7 @@ _MEANT: Final = {
     "breathes": "breath",
 }
 _ROUND: Final = re.compile(r"\(([^()\n]{1,60})\)")
+_UNCLOSED: Final = re.compile(r"\(([a-z][a-z -]{2,20})(?=[^()]*(?:\(|$))")
 _SQUARE: Final = re.compile(r"\[([^\[\]\n]{0,300})\](\(?)")
 _TAG: Final = re.compile(r"<\|([^|>\n]{1,40})\|>")
 _PHONEMES: Final = re.compile(r"<\|phoneme_start\|>(?:(?!<\|phoneme).)*<\|phoneme_end\|>", re.DOTALL)
@@ -132,13 +131,14 @@ _ENDS: Final = ".!?…。！？:;)]\n"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in a text that is wrong (`fatal`), or probably is; `words` stand at `start`."""
+    """Something in a text that is wrong (`fatal`), or probably is; `words` stand at `start`, `code` names it."""
 
     words: str
     start: int
     message: str
     hint: str = ""
     fatal: bool = False
+    code: str = ""
 
 
 def check_cues(text: str, model: str, speakers: int) -> Iterator[Finding]:
@@ -165,15 +165,17 @@ def _tags(text: str, model: str, speakers: int) -> Iterator[Finding]:
     if silent:
         tags = " and ".join(f"<|speaker:{number}|>" for number in silent)
         hint = "mark where each begins, or name one voice"
-        yield Finding("", 0, f"this text has {speakers} voices and no {tags}", hint)
+        yield Finding("", 0, f"this text has {speakers} voices and no {tags}", hint, code="speaker-missing")
     rest = _PHONEMES.sub("", text)
     if "<|phoneme_" in rest:
         hint = "write <|phoneme_start|>HH AH L OW<|phoneme_end|>"
-        yield Finding("<|phoneme_", text.find("<|phoneme_"), "phoneme tags do not come in pairs", hint)
+        yield Finding(
+            "<|phoneme_", text.find("<|phoneme_"), "phoneme tags do not come in pairs", hint, code="tag-unpaired"
+        )
     for name, at in names.items():
         if not re.fullmatch(r"speaker:\d{1,3}|phoneme_start|phoneme_end", name):
             hint = "known: speaker:N phoneme_start phoneme_end"
-            yield Finding(f"<|{name}|>", at, f"no tag <|{name}|> is known", hint)
+            yield Finding(f"<|{name}|>", at, f"no tag <|{name}|> is known", hint, code="tag-unknown")
 
 
 def _s1(text: str) -> Iterator[Finding]:
@@ -185,17 +187,24 @@ def _s1(text: str) -> Iterator[Finding]:
         if cue in EMOTIONS and not at_start:
             hint = "move it there, or leave the brackets out to have it spoken"
             message = f"s1 takes {match[0]} as a cue, and only at the start of a sentence"
-            yield Finding(match[0], match.start(), message, hint)
-        elif cue not in CUES and at_start and (meant := _meant(cue)):
+            yield Finding(match[0], match.start(), message, hint, code="cue-misplaced")
+        elif cue not in CUES and at_start and (meant := meant_cue(cue)):
             hint = f"did you mean ({meant})?"
-            yield Finding(match[0], match.start(), f"{match[0]} is no cue of s1, and is spoken", hint)
+            yield Finding(
+                match[0], match.start(), f"{match[0]} is no cue of s1, and is spoken", hint, code="cue-unknown"
+            )
     for match in _SQUARE.finditer(text):
         cue = match[1].strip().lower()
-        meant = cue if cue in CUES else _meant(cue)
+        meant = cue if cue in CUES else meant_cue(cue)
         hint = f"write ({meant})" if meant else "use model: s2-pro for free cues, or a cue of its set: (excited)"
         if _is_cue(text, match):
             message = f"{match[0]} is a cue for the s2 models; the model here is s1"
-            yield Finding(match[0], match.start(), message, hint)
+            yield Finding(match[0], match.start(), message, hint, code="cue-foreign")
+    for match in _UNCLOSED.finditer(text):
+        if match[1].strip().lower() in CUES:
+            yield Finding(
+                match[0], match.start(), f'"{match[0]}" is not closed', f"write {match[0]})", code="cue-unbalanced"
+            )
     yield from _crowded(text, cues)
 
 
@@ -206,19 +215,33 @@ def _s2(text: str, model: str) -> Iterator[Finding]:
             cues.append(match)
         else:
             words = f"[{match[1]}]"
-            hint = f"to have it spoken, leave the brackets out; if it is a cue, say so: {ACCEPTED}"
+            hint = (
+                "to have it spoken, leave the brackets out; if it is a cue, say so: # fishpipe: ignore[cue-swallowed]"
+            )
             message = f"{model} takes {words[:60]} as a cue and does not speak it"
-            yield Finding(words, match.start(), message, hint)
+            yield Finding(words, match.start(), message, hint, code="cue-swallowed")
     rest = _SQUARE.sub("", text)
     sign = next((sign for sign in "[]" if sign in rest), "")
     if sign:
         message = f'a "{sign}" stands alone: {model} reads brackets as cues'
-        yield Finding(sign, text.find(sign), message, "close it, or leave it out")
+        yield Finding(sign, text.find(sign), message, "close it, or leave it out", code="cue-unbalanced")
     for match in _ROUND.finditer(text):
         if match[1] in CUES and _begins_sentence(text, match.start()):
             message = f"{match[0]} is a cue for s1; {model} speaks it"
-            yield Finding(match[0], match.start(), message, f"write [{match[1]}]")
+            yield Finding(match[0], match.start(), message, f"write [{match[1]}]", code="cue-foreign")
     yield from _crowded(text, cues)
+
+
+def performed(text: str, model: str) -> list[tuple[int, int]]:
+    """The (start, end) of all that a model performs or reads as a sign: cues and tags, which nobody is shown."""
+    spans = [match.span() for match in _PHONEMES.finditer(text)] if "<|" in text else []
+    found = [match.span() for match in _TAG.finditer(text)] if "<|" in text else []
+    if model == "s1" and "(" in text:
+        found += [match.span() for match in _ROUND.finditer(text) if match[1].strip().lower() in CUES]
+    elif model not in ("s1", "fish-tts") and "[" in text:
+        found += [(match.start(), match.end() - len(match[2])) for match in _SQUARE.finditer(text)]
+    spans += [(start, end) for start, end in found if not any(a <= start < b for a, b in spans)]
+    return sorted(spans)
 
 
 def _begins_sentence(text: str, at: int) -> bool:
@@ -249,7 +272,12 @@ def _is_stage_word(small: str) -> bool:
     return any(word.startswith((*stems, *more)) for word in small.split())
 
 
-def _meant(cue: str) -> str:
+def spelled_cue(word: str) -> str:
+    """The cue of s1 that a word is, or is another word for; "" where it is none."""
+    return word if word in CUES else _MEANT.get(word, "")
+
+
+def meant_cue(cue: str) -> str:
     """The cue of s1 that a word is meant for, or ""."""
     near = get_close_matches(cue, CUES, n=1, cutoff=0.85) if len(cue) > 5 else []
     return _MEANT.get(cue) or (near[0] if near else "")
@@ -265,4 +293,4 @@ def _crowded(text: str, cues: list[re.Match[str]]) -> Iterator[Finding]:
     if number > MOST:
         last = next(match for match in reversed(cues) if bisect_right(ends, match.start()) == sentence)
         message = f"{number} cues in one sentence; more than {MOST} make it unsteady"
-        yield Finding(last[0], last.start(), message, "drop some")
+        yield Finding(last[0], last.start(), message, "drop some", code="cue-crowded")

@@ -8,29 +8,38 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_mean
 from fishpipe.manifest import nodes, source
 from fishpipe.manifest.build import Builder
 from fishpipe.manifest.crosscheck import crosscheck
-from fishpipe.manifest.cues import ACCEPTED
+from fishpipe.manifest.documents import read_document
+from fishpipe.manifest.model import ProviderName
 from fishpipe.manifest.nodes import Listing, Scalar, resolve, to_data
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
+from fishpipe.manifest.places import Places
+from fishpipe.manifest.profiles import overlaid
 from fishpipe.manifest.schema import Checker
-from fishpipe.manifest.template import TemplateError, is_template
+from fishpipe.manifest.template import is_template
+from fishpipe.manifest.unroll import Declared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from fishpipe.manifest.documents import Document
     from fishpipe.manifest.model import Manifest
 
 DEFAULT_NAME: Final = "fishpipe.yaml"
 MAX_BYTES: Final = 64_000_000
 MOST_FILES: Final = 1000
-_MERGED: Final = ("project", "vars", "provider", "budget", "store", "defaults", "voices", "scripts")
+_MERGED: Final = (
+    *("project", "vars", "provider", "budget", "store", "defaults", "voices", "cast", "lexicon", "profiles", "scripts"),
+)
+_YAML: Final = (".yaml", ".yml")
+_PARTS: Final = re.compile(r"(\d+)")
 
 
 def find_manifest(start: Path) -> Path:
@@ -43,11 +52,19 @@ def find_manifest(start: Path) -> Path:
 
 
 def load(
-    path: Path, *, variables: Mapping[str, str] | None = None, allow_outside: bool = False, strict: bool = False
+    path: Path,
+    *,
+    variables: Mapping[str, str] | None = None,
+    profiles: Sequence[str] = (),
+    allow_outside: bool = False,
+    strict: bool = False,
 ) -> Manifest:
-    """The manifest at `path`. Raises ManifestError with every problem found; if `strict`, warnings are problems."""
+    """The manifest at `path` under some profiles, the later on top.
+
+    Raises ManifestError with every problem found; if `strict`, warnings are problems.
+    """
     overrides = {name: resolve(value) if value else "" for name, value in (variables or {}).items()}
-    loader = _Loader(path, overrides, allow_outside=allow_outside)
+    loader = _Loader(path, overrides, tuple(profiles), allow_outside=allow_outside)
     manifest = loader.load()
     if manifest is not None:
         loader.problems += crosscheck(manifest, loader.known_scripts, allow_outside=allow_outside)
@@ -62,6 +79,7 @@ def load(
 class _Loader:
     path: Path
     overrides: Mapping[str, Any]
+    profiles: tuple[str, ...]
     allow_outside: bool
     problems: list[Problem] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
@@ -70,10 +88,13 @@ class _Loader:
     roots: list[nodes.Mapping] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
-    lines: dict[str, list[str]] = field(default_factory=dict)
+    documents: dict[str, Document | None] = field(default_factory=dict)
     declared: list[str] = field(default_factory=list)
     known_scripts: list[str] = field(default_factory=list)
     incomplete: bool = False
+
+    def __post_init__(self) -> None:
+        self.places = Places(self.texts)
 
     def load(self) -> Manifest | None:
         queue: list[tuple[Path, Span | None]] = [(self.path, None)]
@@ -81,25 +102,100 @@ class _Loader:
             queue += self._read(*queue.pop(0))
         if not self.roots:
             return None
-        checker = Checker(self.problems, self.used, self._locate)
-        scope = self._scope(checker)
+        before = self._named_provider()
+        self._lay_profiles()
+        checker = Checker(self.problems, self.used, self.places.expression, self._declared())
+        sections = self._sections(checker, self._scope(checker))
+        if sections["scripts"] is None and not self.problems:
+            self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
+        self.declared = _names(sections["vars"])
+        self.known_scripts = [*_names(sections["scripts"]), *checker.unroller.declared.scripts]
+        self.problems += checker.cross
+        family = checker.unroller.variants.family
+        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, self.places, family)
+        builder.speakers.all_known = not self.incomplete and not any(
+            root.get("voices") is not None and sections["voices"] is None for root in self.roots
+        )
+        made = builder.manifest()
+        own = next((name for name in get_args(ProviderName) if name == before), made.provider.name)
+        return replace(made, own_provider=own, texts=self.texts)
+
+    def _sections(self, checker: Checker, scope: dict[str, Any]) -> dict[str, nodes.Node | None]:
+        """The checked sections of all files, merged; the scripts with all that they unroll to, in their order."""
         merged: dict[str, list[tuple[Scalar, nodes.Node]]] = {name: [] for name in _MERGED}
         for number, root in enumerate(self.roots):
             checked = checker.check(root, "" if number == 0 else "fragment", scope)
             for raw, key, node in checked if isinstance(checked, nodes.Mapping) else ():
                 if raw in merged:
                     merged[raw].append((key, node))
-        sections = {name: self._merge(name, nodes) for name, nodes in merged.items()}
-        if sections["scripts"] is None and not self.problems:
-            self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
-        self.declared = _names(sections["vars"])
-        self.known_scripts = _names(sections["scripts"])
-        places = (self._find, self._is_accepted)
-        builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, *places)
-        builder.speakers.all_known = not self.incomplete and not any(
-            root.get("voices") is not None and sections["voices"] is None for root in self.roots
+        sections = {name: self._merge(name, found) for name, found in merged.items()}
+        scripts = sections["scripts"]
+        if isinstance(scripts, nodes.Mapping):
+            order = {name: number for number, name in enumerate(checker.unroller.declared.scripts)}
+            entries = [*scripts.entries, *checker.unroller.variants.rest()]
+            entries.sort(key=lambda entry: order.get(checker.unroller.variants.family.get(entry[0].raw, ""), 0))
+            sections["scripts"] = replace(scripts, entries=tuple(entries))
+        return sections
+
+    def _declared(self) -> Declared:
+        """What the files declare, as written."""
+        voices: dict[str, None] = {}
+        cast: dict[str, None] = {}
+        scripts: dict[str, tuple[Scalar, nodes.Mapping]] = {}
+        for root in self.roots:
+            voices |= dict.fromkeys(_names(root.get("voices")))
+            cast |= dict.fromkeys(_names(root.get("cast")))
+            section = root.get("scripts")
+            for raw, key, node in section if isinstance(section, nodes.Mapping) else ():
+                if isinstance(node, nodes.Mapping):
+                    scripts.setdefault(raw, (key, node))
+                    cast |= dict.fromkeys(_names(node.get("cast")))
+        return Declared(
+            voices=voices,
+            cast=cast,
+            scripts={raw: node for raw, (_, node) in scripts.items()},
+            keys={raw: key for raw, (key, _) in scripts.items()},
+            complete=not self.incomplete,
+            read=self._document,
+            line=self.places.line,
         )
-        return builder.manifest()
+
+    def _named_provider(self) -> str | None:
+        """The provider that the manifest itself names, where a profile may name another."""
+        found = next((root.get("provider") for root in self.roots if root.get("provider") is not None), None)
+        name = found.get("name") if isinstance(found, nodes.Mapping) else found
+        return str(name.value) if isinstance(name, Scalar) else None
+
+    def _lay_profiles(self) -> None:
+        known: dict[str, nodes.Node] = {}
+        for root in self.roots:
+            section = root.get("profiles")
+            known |= {raw: node for raw, _, node in section} if isinstance(section, nodes.Mapping) else {}
+        for name in self.profiles:
+            if name not in known and not self.incomplete:
+                hint = did_you_mean(name, known) or (f"known: {', '.join(known)}" if known else "the manifest has none")
+                raise UsageError(f"--profile {name}: no such profile; {hint}")
+            profile = known.get(name)
+            if isinstance(profile, nodes.Mapping):
+                self.roots = overlaid(self.roots, profile)
+
+    def _document(self, named: Scalar) -> Document | None:
+        """A text file that a segment names, read once; None where it cannot be had."""
+        path = self.folders[named.span.file] / str(named.value)
+        shown = self._shown(path)
+        if shown not in self.documents:
+            self.documents[shown] = None
+            data = self._bytes(path, named.span, included=True)
+            if data is not None:
+                text, problems = source.decode(data, shown)
+                self.problems += problems
+                self.texts[shown], self.folders[shown] = text, path.parent.absolute()
+                self.files.append(path)
+                self.documents[shown], problems = document, _ = read_document(text, shown)
+                self.problems += problems
+                if not problems and not document.blocks:
+                    self._say(named.span, f"{shown} has nothing to read", "give it a paragraph")
+        return self.documents[shown]
 
     def _say(self, span: Span, message: str, hint: str = "") -> None:
         self.problems.append(Problem(span, message, hint))
@@ -169,12 +265,23 @@ class _Loader:
                 continue
             if is_template(item.value):
                 self._say(item.span, "include takes no templates", "write the path out")
-            elif len(self.seen) + len(found) < MOST_FILES:
-                found.append((folder / item.value, item.span))
-            else:
+                continue
+            found += [(path, item.span) for path in self._files_at(folder / item.value, item.span)]
+            if len(self.seen) + len(found) > MOST_FILES:
                 self._say(item.span, f"more than {MOST_FILES} files are included")
-                break
+                return []
         return found
+
+    def _files_at(self, path: Path, at: Span) -> list[Path]:
+        """A file, or all YAML files of a folder, in their natural order (ch-2 before ch-10)."""
+        if kind_of(path) != "folder":
+            return [path]
+        found = [file for file in path.iterdir() if file.suffix in _YAML and kind_of(file) == "file"]
+        if not found:
+            self._say(at, f"{self._shown(path)} is a folder without .yaml files", "name a file, or add one")
+        return sorted(
+            found, key=lambda file: [int(part) if part.isdigit() else part for part in _PARTS.split(file.name)]
+        )
 
     def _scope(self, checker: Checker) -> dict[str, Any]:
         """What templates can name: the variables (each may use those above it), `vars` and `project`."""
@@ -191,7 +298,7 @@ class _Loader:
                     variables[raw] = to_data(rendered)
         scope: dict[str, Any] = {**variables, "vars": variables}
         # What is wrong with a field of the project is reported where the whole is checked.
-        silent = Checker([], self.used, self._locate)
+        silent = Checker([], self.used, self.places.expression)
         project: dict[str, Any] = {}
         for root in self.roots:
             declared = root.get("project")
@@ -203,7 +310,13 @@ class _Loader:
                     project[raw] = to_data(rendered)
         if self.incomplete:
             checker.broken = _Everything()
-        return {**scope, "project": project}
+        if "language" in variables:
+            place = next((k.span for r in self.roots for n, k, _ in _entries(r.get("vars")) if n == "language"), None)
+            self._say(
+                place or Span(self._shown(self.path)), "language is not for vars to set", "set project: {language: …}"
+            )
+        language = project.get("language")
+        return {**scope, "project": project} | ({"language": language} if isinstance(language, str) else {})
 
     def _merge(self, name: str, found: list[tuple[Scalar, nodes.Node]]) -> nodes.Node | None:
         if len(found) < 2:
@@ -230,39 +343,6 @@ class _Loader:
                 hint = did_you_mean(name, self.declared) or f"declare it under vars in {self._shown(self.path)}"
                 raise UsageError(f'--var {name}: the manifest has no variable "{name}"; {hint}')
 
-    def _locate(self, span: Span, error: TemplateError) -> Span:
-        """The place of an expression (or of the name in it) inside of the value at `span`, where it can be found."""
-        found = self._find(span, error.expression)
-        if found is span:
-            return span
-        name = re.search(rf"\b{re.escape(error.variable)}\b", error.expression) if error.variable else None
-        length = len(error.variable) if name else len(error.expression)
-        return Span(span.file, found.line, found.column + (name.start() if name else 0), length)
-
-    def _find(self, span: Span, words: str, earlier: int = 0) -> Span:
-        """The place of some words inside of the value at `span`, after `earlier` others of their kind.
-
-        `span` itself where they cannot be found.
-        """
-        lines = self._lines(span.file)
-        for number in range(span.line, min(span.line + 200, len(lines) + 1)):
-            at = span.column - 2 if number == span.line else -1
-            while words and (at := lines[number - 1].find(words, at + 1)) >= 0:
-                if earlier == 0:
-                    return Span(span.file, number, at + 1, len(words))
-                earlier -= 1
-        return span
-
-    def _is_accepted(self, span: Span) -> bool:
-        """Whether the line says that what looks odd in it is meant."""
-        lines = self._lines(span.file)
-        return span.line <= len(lines) and ACCEPTED in lines[span.line - 1]
-
-    def _lines(self, file: str) -> list[str]:
-        if file not in self.lines:
-            self.lines[file] = self.texts.get(file, "").split("\n")
-        return self.lines[file]
-
 
 class _Everything(set[str]):
     """Contains every name: with a file missing, no name can be called undefined."""
@@ -271,5 +351,9 @@ class _Everything(set[str]):
         return bool(name)
 
 
+def _entries(section: nodes.Node | None) -> list[tuple[str, Scalar, nodes.Node]]:
+    return list(section) if isinstance(section, nodes.Mapping) else []
+
+
 def _names(section: nodes.Node | None) -> list[str]:
-    return [raw for raw, _, _ in section] if isinstance(section, nodes.Mapping) else []
+    return [raw for raw, _, _ in _entries(section)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.errors import Problem, Span
+    from fishpipe.manifest.nodes import Late
 
 Micros = NewType("Micros", int)
 Usd = NewType("Usd", float)
@@ -122,12 +123,15 @@ Voice = CreatedVoice | ExistingVoice | OneShotVoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """A text and the voices that speak it (none: the service's own); `places` are those of its settings.
+    """A text as it is sent, and the voices that speak it (none: the service's own); `places` are those of its settings.
 
-    `take` is set where the manifest says which rendering it wants.
+    `take` is set where the manifest says which rendering it wants. `shown` is the text as captions have it, and
+    `respelled` are (start, end, word) of what the lexicon put into the text.
     """
 
     text: str
+    shown: str = ""
+    respelled: tuple[tuple[int, int, str], ...] = ()
     voices: tuple[Voice, ...]
     settings: Settings
     places: Mapping[str, Span] = field(default_factory=dict, hash=False)
@@ -178,7 +182,9 @@ class Inclusion:
 class Segment:
     """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL, `export` the file of a line alone.
 
-    `at` is when it begins, from the start of the script.
+    `at` is when it begins, from the start of the script. Where a text is spoken in pieces, `line` is the address of
+    them all, and `whole` (with the first) is the text uncut. `language` is what is spoken, "" where nobody says.
+    `written` (with the first piece) is the text as the author has it, "" where it is sent so.
     """
 
     address: str
@@ -189,6 +195,28 @@ class Segment:
     caption: str | None = None
     export: Output | None = None
     at: Micros | None = None
+    line: str = ""
+    whole: Speech | None = None
+    language: str = ""
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Under:
+    """A bed under the segments from `first` to `last`, both included, of a script."""
+
+    bed: Bed
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChapterPart:
+    """One chapter of several: its number from 1, its title, and how many there are."""
+
+    number: int
+    title: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +240,8 @@ class Output:
 
     `bitrate` is in kbit/s where it is lossy, `bits` are a sample's where not; `exact` asks for gaps that are exact to
     the sample in an mp3, too, and with `mode` copy the frames of mp3 clips are joined. `head` and `tail` are silence,
-    or room tone, at both ends. `pattern` is what a line's own file was named by.
+    or room tone, at both ends. `pattern` is what a line's own file was named by, `chapter` is set where it is a
+    file of one chapter alone; until it is split, `late` is the template of its path.
     """
 
     path: Path
@@ -230,13 +259,16 @@ class Output:
     channels: int | None = None
     sample_rate: int = 44100
     pattern: str = ""
+    chapter: ChapterPart | None = None
+    late: Late | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """An ordered list of segments, built when it has outputs, or writes its lines to files of their own.
 
-    `bed` lies under all of them, `room_tone` where no sound is.
+    `beds` lie under them, `room_tone` where no sound is. `family` is its name in the manifest, which is another than
+    `name` where several are made of one.
     """
 
     name: str
@@ -244,14 +276,16 @@ class Script:
     title: str | None
     segments: tuple[Segment, ...]
     outputs: tuple[Output, ...] = ()
-    bed: Bed | None = None
+    beds: tuple[Under, ...] = ()
     room_tone: Bed | None = None
+    family: str = ""
 
     @property
     def assets(self) -> list[tuple[Asset, Span]]:
         """The audio files of the project that it uses itself, each with where it is named."""
         own = [(segment.body, segment.span) for segment in self.segments if isinstance(segment.body, Asset)]
-        return own + [(bed.asset, bed.span) for bed in (self.bed, self.room_tone) if bed is not None]
+        beds = [under.bed for under in self.beds] + ([self.room_tone] if self.room_tone else [])
+        return own + [(bed.asset, bed.span) for bed in beds]
 
     @property
     def files(self) -> tuple[Output, ...]:
@@ -326,6 +360,7 @@ class Manifest:
     """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
 
     `store` is a folder for clips beside `.fishpipe`, `warnings` are what may be meant, and probably is not.
+    `own_provider` is what it names without a profile, `texts` are those of the files by name.
     """
 
     path: Path
@@ -338,3 +373,7 @@ class Manifest:
     scripts: Mapping[str, Script]
     store: ClipStore | None = None
     warnings: tuple[Problem, ...] = ()
+    own_provider: ProviderName = "acedata"
+    lexicon: Mapping[str, Span] = field(default_factory=dict, hash=False)
+    respelled: frozenset[str] = frozenset()
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False, compare=False)

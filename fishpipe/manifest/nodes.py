@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
+    from collections import abc
     from collections.abc import Iterator
 
     from fishpipe.errors import Span
 
 Value = str | int | float | bool | None
 
+# The data of a node that cannot be evaluated; the reason was told.
+BROKEN: Final[Any] = object()
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _INT: Final = re.compile(r"[-+]?[0-9]{1,39}")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -34,6 +37,13 @@ class Scalar:
     raw: str
     size: int = 1
     height: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Late(Scalar):
+    """A template that waits for names which are not known yet; `scope` has the others."""
+
+    scope: abc.Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,17 @@ class Mapping:
 
     def __iter__(self) -> Iterator[tuple[str, Scalar, Node]]:
         return ((key.raw, key, node) for key, node in self.entries)
+
+    def without(self, *names: str) -> Mapping:
+        """The same without some keys."""
+        return replace(self, entries=tuple(entry for entry in self.entries if entry[0].raw not in names))
+
+    def having(self, **more: Value) -> Mapping:
+        """The same with further keys, at the place of the whole."""
+        return replace(self, entries=(*self.entries, *((self._word(n), self._word(v)) for n, v in more.items())))
+
+    def _word(self, value: Value) -> Scalar:
+        return Scalar(self.span, value, str(value))
 
     def get(self, name: str) -> Node | None:
         """The node under a key, or None."""

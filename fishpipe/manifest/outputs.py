@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from fishpipe.manifest.model import FileFormat, Loudness, Micros
+from fishpipe.manifest import nodes
+from fishpipe.manifest.model import Asset, ChapterPart, FileFormat, Inclusion, Loudness, Micros, Output, Segment, Speech
+from fishpipe.manifest.nodes import Late, Listing, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from fishpipe.errors import Span
-    from fishpipe.manifest.nodes import Scalar
-
-    Say = Callable[[Span, str, str], None]
+    from fishpipe.manifest.cascade import Say
 
 _PLAIN: Final = ("channels", "sample_rate", "bits", "exact", "mode")
 # kbit/s: those that an encoder takes, and the usual one.
@@ -35,6 +37,81 @@ def endings() -> str:
     """The suffixes that an output may have, for messages."""
     *most, last = (f".{suffix}" for suffix in get_args(FileFormat))
     return f"{', '.join(most)} or {last}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Reads the files to make; `root` is the manifest's folder, `folders` those of the files that name paths."""
+
+    root: Path
+    folders: Mapping[str, Path]
+    say: Say
+
+    def outputs(self, node: nodes.Mapping) -> Iterable[Output]:
+        """The outputs of a script's node; one that is split has the template of its path until then."""
+        one, many = node.get("output"), node.get("outputs")
+        for item in [one] if one is not None else many.items if isinstance(many, Listing) else ():
+            parts = {"path": item} if isinstance(item, Scalar) else {}
+            if isinstance(item, nodes.Mapping):
+                parts = {raw: value for raw, _, value in item if isinstance(value, Scalar)}
+            if (path := parts.get("path")) is None:
+                continue
+            output = self.output(path, parts)
+            if output is not None:
+                yield output
+
+    def output(self, path: Scalar, parts: Mapping[str, Scalar]) -> Output | None:
+        """One file at a path, with its settings."""
+        shown = str(path.value)
+        late = path if isinstance(path, Late) else None
+        suffix = shown.rpartition(".")[2].lower()
+        if suffix not in get_args(FileFormat):
+            self.say(path.span, f'path is "{shown[:60]}"; expected a path that ends in {endings()}', "")
+            return None
+        values = output_settings(parts, suffix, self.say)
+        whole = self.folders[path.span.file] / shown
+        values |= {"format": suffix, "name": self._name(whole), "late": late}
+        return Output(path=whole, shown=shown, span=path.span, **values)
+
+    def at(self, output: Output, shown: str, chapter: ChapterPart) -> Output:
+        """An output that is split, as the file of one chapter."""
+        path = self.folders[output.span.file] / shown
+        return replace(output, path=path, shown=shown, name=self._name(path), chapter=chapter, late=None)
+
+    def with_exports(self, node: nodes.Node | None, script: str, segments: Sequence[Segment]) -> Iterable[Segment]:
+        """The segments of a script, each spoken line with a file of its own where `clips` asks for one."""
+        if not isinstance(node, Scalar):
+            return segments
+        lines: dict[str, int] = {}
+        made = []
+        for segment in segments:
+            number = lines.setdefault(segment.line, len(lines) + 1)
+            is_first = segment.address in (segment.line, f"{segment.line}.1")
+            wanted = is_first and not isinstance(segment.body, Inclusion | Asset)
+            made.append(replace(segment, export=self._export(node, script, number, segment)) if wanted else segment)
+        return made
+
+    def _export(self, node: Scalar, script: str, number: int, segment: Segment) -> Output | None:
+        """The file of a spoken line alone."""
+        if not isinstance(segment.body, Speech):
+            return None
+        pattern, label = str(node.value), segment.line.partition("/")[2]
+        voice = "+".join(voice.name for voice in segment.body.voices) or "default"
+        names = {"id": label, "number": f"{number:04d}", "script": script, "voice": voice}
+        unknown = [name for name in re.findall(r"\{(\w*)\}", pattern) if name not in names]
+        suffix = pattern.rpartition(".")[2].lower()
+        if unknown or suffix not in get_args(FileFormat):
+            what = f"{{{unknown[0]}}}" if unknown else pattern[:60]
+            self.say(node.span, f"clips has {what}", f"in braces: id, number, script, voice; it ends in {endings()}")
+            return None
+        shown = re.sub(r"\{(\w+)\}", lambda match: names[match[1]], pattern)
+        path = self.folders[node.span.file] / shown
+        values = {**output_settings({}, suffix, self.say), "bitrate": 192, "format": suffix}
+        return Output(path=path, shown=shown, name=self._name(path), span=segment.span, pattern=pattern, **values)
+
+    def _name(self, path: Path) -> str:
+        """A path as the lock has it: from the manifest's folder."""
+        return Path(os.path.relpath(path, self.root)).as_posix()
 
 
 def output_settings(parts: Mapping[str, Scalar], suffix: str, say: Say) -> dict[str, Any]:

@@ -27,15 +27,32 @@ class Speakers:
         self.voices: dict[str, Voice] = {}
         self.layers: dict[str, Layer] = {}
         self.names = [raw for raw, _, _ in section] if isinstance(section, nodes.Mapping) else []
+        self.variants: dict[str, dict[str, str]] = {}
         for name, key, node in section if isinstance(section, nodes.Mapping) else ():
             if isinstance(node, nodes.Mapping):
-                # A voice's own references are what it is; they say nothing about who speaks.
-                self.layers[name] = Layer.of(_without_references(node), say)
-                voice = self._declared(name, key.span, node)
-                if voice is not None:
-                    self.voices[name] = voice
-                if consent and node.entries and node.get("consent") is None:
-                    say(key.span, f'voice "{name}" has no consent, and project.require_consent is true', "add consent:")
+                self._take(name, key.span, node)
+                self._take_variants(name, node)
+
+    def _take(self, name: str, span: Span, node: nodes.Mapping) -> None:
+        # A voice's own references are what it is; they say nothing about who speaks.
+        self.layers[name] = Layer.of(node.without("references"), self._say)
+        voice = self._declared(name, span, node.without("languages"))
+        if voice is not None:
+            self.voices[name] = voice
+        if self._consent and node.entries and node.get("consent") is None:
+            message = f'voice "{name}" has no consent, and project.require_consent is true'
+            self._say(span, message, "add consent:")
+
+    def _take_variants(self, name: str, node: nodes.Mapping) -> None:
+        """The voices of one name in other languages: NAME.de, with the settings that the name has."""
+        section = node.get("languages")
+        self.variants[name] = {}
+        for language, key, own in section if isinstance(section, nodes.Mapping) else ():
+            if isinstance(own, nodes.Mapping) and own.entries:
+                variant = f"{name}.{language}"
+                self._take(variant, key.span, own)
+                self.layers[variant] = self.layers[variant].over(self.layers[name])
+                self.variants[name][language.casefold()] = variant
 
     def _declared(self, name: str, span: Span, node: nodes.Mapping) -> Voice | None:
         data = to_data(node)
@@ -75,22 +92,27 @@ class Speakers:
                 hint = near.replace("?", f"{place}?") or "declare it under voices"
                 self._say(node.span, f'no voice "{name}"', hint)
 
-    def of(self, layers: Sequence[Layer], at: Span) -> tuple[tuple[Voice, ...], Layer]:
+    def of(self, layers: Sequence[Layer], at: Span, language: str = "") -> tuple[tuple[Voice, ...], Layer]:
         """Who speaks by the strongest level that says so, and the first voice's level of the cascade.
 
-        That level is mute where it cannot be told.
+        That level is mute where it cannot be told. A voice that has another for the `language` is that one.
         """
         for layer in layers:
             if layer.mute:
                 return (), layer
             if layer.speaker is not None:
-                return self._chosen(*layer.speaker)
+                return self._chosen(*layer.speaker, language)
         if self.names:
             hint = "set voice here, or defaults: {voice: " + self.names[0] + "}"
             self._say(at, "this text has no voice", hint)
         return (), Layer()
 
-    def _chosen(self, kind: str, node: nodes.Node) -> tuple[tuple[Voice, ...], Layer]:
+    def _variant(self, name: str, language: str) -> str:
+        variants = self.variants.get(name, {})
+        wanted = language.casefold()
+        return variants.get(wanted) or variants.get(wanted.partition("-")[0]) or name
+
+    def _chosen(self, kind: str, node: nodes.Node, language: str) -> tuple[tuple[Voice, ...], Layer]:
         if kind == "references":
             references = _references(to_data(node))
             return ((OneShotVoice(name=kind, span=node.span, references=references),) if references else ()), Layer()
@@ -98,12 +120,12 @@ class Speakers:
         if kind == "reference_id":
             ids = ((str(item.value), item.span) for item in items)
             return tuple(ExistingVoice(name=name, span=span, id=name) for name, span in ids), Layer()
-        names = [str(item.value) for item in items]
+        names = [self._variant(str(item.value), language) for item in items]
         voices = tuple(self.voices[name] for name in names if name in self.voices)
         if len(voices) < len(names):
             return (), Layer(mute=True)
-        for item in items if len(items) > 1 else ():
-            if isinstance(self.voices.get(str(item.value)), OneShotVoice):
+        for item, name in zip(items, names, strict=True) if len(items) > 1 else ():
+            if isinstance(self.voices.get(name), OneShotVoice):
                 message = f'voice "{item.value}" is made of references, and cannot be one of several'
                 self._say(item.span, message, "give it a sample_url or an id")
         return voices, self.layers.get(names[0] if names else "", Layer())
@@ -145,8 +167,3 @@ def _items(node: nodes.Node) -> list[Scalar]:
 
 def _key(node: nodes.Mapping, name: str) -> Span | None:
     return next((key.span for raw, key, _ in node if raw == name), None)
-
-
-def _without_references(node: nodes.Mapping) -> nodes.Mapping:
-    kept = tuple(entry for entry in node.entries if entry[0].raw != "references")
-    return nodes.Mapping(node.span, kept)

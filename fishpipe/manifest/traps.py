@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _ENTRY: Final = re.compile(r"^(?P<lead>\s*(?:- +)*(?P<key>[^\s:#\"'{}\[\]-][^:#\"'{}\[\]]*):[ ]+)(?P<value>\S.*?)\s*$")
+# An item that is words alone.
+_ITEM: Final = re.compile(r"^(?P<lead>\s*(?:- +)+)(?P<key>)(?P<value>[^\s-].*?)\s*$")
 _BLOCK: Final = re.compile(r"(^|[:\-]\s+)[|>][-+]?\d?[-+]?\s*(#.*)?$")
 _QUOTED: Final = re.compile(r"""("(\\.|[^"\\])*"|'(''|[^'])*')\s*(#.*)?""")
 
@@ -30,7 +32,7 @@ def find_trap(text: str, file: str, numbers: Iterable[int]) -> Problem | None:
 def repair(text: str, line: int) -> str:
     """The text with the value of a trapped line quoted."""
     lines = text.split("\n")
-    entry = _ENTRY.match(lines[line - 1])
+    entry = _ENTRY.match(lines[line - 1]) or _ITEM.match(lines[line - 1])
     if entry:
         lines[line - 1] = entry["lead"] + json.dumps(entry["value"], ensure_ascii=False)
     return "\n".join(lines)
@@ -69,12 +71,13 @@ def _indent(line: str) -> int:
 
 def _trap(line: str, file: str, number: int) -> Problem | None:
     tab = _tab(line, file, number)
-    entry = _ENTRY.match(line)
+    entry = _ENTRY.match(line) or _ITEM.match(line)
     if tab or not entry:
         return tab
-    key, value = entry["key"].strip(), entry["value"]
+    name, value = entry["key"], entry["value"]
+    key = name.strip() if name else "this text"
     span = Span(file, number, len(entry["lead"]) + 1, len(value))
-    cure = f"Quote it: {key}: {json.dumps(value, ensure_ascii=False)}"
+    cure = f"Quote it: {f'{key}: ' if name else '- '}{json.dumps(value, ensure_ascii=False)}"
     if value[0] in "[{":
         kind = "list" if value[0] == "[" else "map"
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.graph.steps import ClipStep, VoiceStep
@@ -23,8 +24,16 @@ def plan_text(plan: Plan, *, whole: bool = False, free: bool = False) -> str:
     lines = [*notes, *_calls(plan)]
     if not whole and len(lines) > _MOST:
         lines = [*lines[:_MOST], f"… and {len(lines) - _MOST:,} more (all: -v)"]
-    lines += _stitches(plan)
+    lines += [*_lexicon(plan), *_stitches(plan)]
     return "\n".join([*lines, _sum(plan, free=free)])
+
+
+def _lexicon(plan: Plan) -> Iterator[str]:
+    """How many lines each changed word of the lexicon has spoken again."""
+    reasons = (speak.reason for speak in plan.clips if speak.reason.code == "lexicon")
+    words = Counter(word for reason in reasons for word in reason.what.split(", "))
+    for word, lines in words.most_common():
+        yield f"lexicon {word}: {count(lines, 'line')} to speak again"
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

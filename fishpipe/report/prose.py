@@ -64,6 +64,9 @@ def _why(reason: Reason) -> str:
         case "changed" if reason.what == "text":
             before, after = _around_change(reason.before, reason.after)
             return f'text changed: "{before}" → "{after}"'
+        case "lexicon":
+            before, after = _around_change(reason.before, reason.after)
+            return f'lexicon changed ({reason.what}): "{before}" → "{after}"'
         case "changed":
             return f"{reason.what} changed: {short(reason.before)} → {short(reason.after)}"
         case "voice changed":

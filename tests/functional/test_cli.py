@@ -244,8 +244,10 @@ def test_warnings_are_told_taken_for_errors_and_taken_as_meant(cli: Cli, write: 
         """)
     done = cli("validate")
     assert done.code == 0
-    assert "fishpipe.yaml:6:20: warning: s2-pro takes [Note 3] as a cue and does not speak it" in done.err
+    assert (
+        "fishpipe.yaml:6:20: warning[cue-swallowed]: s2-pro takes [Note 3] as a cue and does not speak it" in done.err
+    )
     assert "Note 4" not in done.err
     assert [found["severity"] for found in cli("validate", "--json").data] == ["warning"]
-    assert cli("validate", "--format", "github").out.startswith("::warning file=fishpipe.yaml,line=6,col=20::")
+    assert cli("validate", "--format", "github").out.startswith("::warning file=fishpipe.yaml,line=6,col=20,")
     assert cli("plan", "--strict").code == 3

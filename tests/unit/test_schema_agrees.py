@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 from fishpipe.manifest import source
 from fishpipe.manifest.contract import disagreement
-from fishpipe.manifest.schema import Checker, load_schema
+from fishpipe.manifest.definitions import load_schema
+from fishpipe.manifest.schema import Checker
 
 if TYPE_CHECKING:
     from fishpipe.errors import Problem
 
 BROKEN = Path(__file__).parents[1] / "golden" / "broken"
-VALIDATOR = Draft202012Validator(load_schema())
+VALIDATOR = Draft7Validator(load_schema())
 
 WHOLE: dict[str, Any] = {
     "fishpipe": 1,

@@ -1,0 +1,59 @@
+"""What an importer reads: a text in chapters, before it is a manifest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_LONGEST_NAME: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """A chapter that one voice reads: Markdown, with its heading."""
+
+    title: str
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Words of a speaker ("" is the narrator); `gap` is the silence behind them in ms, where it is known."""
+
+    speaker: str
+    words: str
+    gap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A chapter of lines; its title is "" where it has none. `lead` is the silence before the first, in ms."""
+
+    title: str
+    lines: tuple[Line, ...]
+    lead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A whole text: chapters of prose, or scenes. `file` is a text file that is used where it lies."""
+
+    title: str
+    author: str = ""
+    language: str = ""
+    chapters: tuple[Prose | Scene, ...] = ()
+    file: str = ""
+    levels: int = 1
+
+    @property
+    def speakers(self) -> list[str]:
+        """Who speaks, in the order of their first lines."""
+        lines = (line for chapter in self.chapters if isinstance(chapter, Scene) for line in chapter.lines)
+        return list(dict.fromkeys(line.speaker for line in lines if line.speaker))
+
+
+def slug(text: str, otherwise: str = "text") -> str:
+    """Words as a name for a file or a script."""
+    words = re.findall(r"[^\W_]+", re.sub(r"['’]", "", text).lower())
+    return "-".join(words)[:_LONGEST_NAME].strip("-") or otherwise

@@ -1,0 +1,49 @@
+"""Subtitles: SRT, VTT and what else pysubs2 reads; the silences between the cues become gaps."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.importing.draft import Draft, Line, Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?\s+([^>]+)>")
+_NAMED: Final = re.compile(r"(?:- ?)?([A-Z][\w .'’-]{0,30}):\s+(.+)", re.DOTALL)
+_NOISE: Final = re.compile(r"[\[(][^\])]*[\])]|[♪♫#]+[^♪♫#]*[♪♫#]+|[♪♫]+")
+_STYLE: Final = re.compile(r"\{[^}]*\}|<[^>]*>")
+
+
+def read_subtitles(text: str, path: Path) -> Draft:
+    """Each cue a line; sounds in brackets and songs are left out. Raises ValueError."""
+    import pysubs2
+
+    try:
+        # In VTT, a tag says who speaks: <v NAME>.
+        options = {"format_": "vtt", "keep_unknown_html_tags": True} if path.suffix.lower() == ".vtt" else {}
+        cues = pysubs2.SSAFile.from_string(text, **options)
+    except pysubs2.exceptions.Pysubs2Error as error:
+        raise ValueError(f"{path}: no subtitles: {error}") from error
+    spoken = [
+        (cue.start, cue.end, *_said(cue.text)) for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment
+    ]
+    spoken = [cue for cue in spoken if any(char.isalnum() for char in cue[3])]
+    lines = []
+    for number, (_, end, name, words) in enumerate(spoken):
+        following = spoken[number + 1][0] if number + 1 < len(spoken) else None
+        lines.append(Line(name, words, None if following is None else max(0, following - end)))
+    lead = spoken[0][0] if spoken else 0
+    return Draft(title=path.stem, chapters=(Scene("", tuple(lines), lead=lead),))
+
+
+def _said(text: str) -> tuple[str, str]:
+    """(name, words) of a cue."""
+    voice = _VOICE.search(text)
+    plain = _STYLE.sub("", text.replace("\\N", " ").replace("\\n", " ").replace("\\h", " "))
+    plain = " ".join(_NOISE.sub(" ", plain).split())
+    named = None if voice else _NAMED.fullmatch(plain)
+    if named:
+        return named[1], named[2]
+    return (voice[1].strip() if voice else ""), re.sub(r"^- ?", "", plain)

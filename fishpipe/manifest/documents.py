@@ -1,0 +1,198 @@
+"""Markdown and plain text → blocks to be read aloud, each with its place. CommonMark by markdown-it-py."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from fishpipe.errors import Problem, Span
+from fishpipe.manifest import nodes, source
+from fishpipe.manifest.nodes import to_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from markdown_it.token import Token
+
+Kind = Literal["heading", "paragraph", "break", "code"]
+
+_FRONT: Final = re.compile(r"\A---[ \t]*\n(.*?)(?:^|\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_RULE: Final = re.compile(r"[ \t]*([*_#-])([ \t]*\1){2,}[ \t]*")
+_SPEECH: Final = re.compile(r"</?(break|sub|say-as|phoneme|emphasis|prosody|cue)\b[^>]*>")
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?(?:www\.)?([^/?#]+).*", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Something to read: a heading of a `level`, a paragraph, a break, or code; `notes` are footnotes named in it."""
+
+    kind: Kind
+    text: str
+    span: Span
+    level: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's blocks in order, its front matter, and its footnotes by name."""
+
+    blocks: tuple[Block, ...]
+    front: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Block] = field(default_factory=dict)
+
+
+def read_document(text: str, file: str) -> tuple[Document, list[Problem]]:
+    """The document of a text, and what is wrong with its front matter; `.md` and `.markdown` are CommonMark."""
+    front, problems = _front(text, file)
+    body = _FRONT.sub(lambda match: "\n" * match[0].count("\n"), text, count=1)
+    is_markdown = file.lower().endswith((".md", ".markdown"))
+    made = _Markdown(file).document(body) if is_markdown else Document(tuple(_plain(body, file)))
+    return replace(made, front=front), problems
+
+
+def _front(text: str, file: str) -> tuple[dict[str, Any], list[Problem]]:
+    found = _FRONT.match(text)
+    if found is None:
+        return {}, []
+    node, problems = source.parse(found[1], file)
+    problems = [replace(p, span=replace(p.span, line=p.span.line + 1)) for p in problems]
+    if isinstance(node, nodes.Mapping):
+        return {raw: to_data(value) for raw, _, value in node}, problems
+    if node is not None and not problems:
+        problems.append(Problem(Span(file, 2), "the front matter is no map", "write NAME: VALUE lines between the ---"))
+    return {}, problems
+
+
+def _plain(text: str, file: str) -> Iterator[Block]:
+    """Paragraphs between empty lines; a line of stars is a break."""
+    lines: list[str] = []
+    first = 0
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        if line.strip() and not _RULE.fullmatch(line):
+            first = first if lines else number
+            lines.append(line.strip())
+            continue
+        if lines:
+            yield Block("paragraph", " ".join(lines), Span(file, first))
+            lines = []
+        if line.strip():
+            yield Block("break", "", Span(file, number))
+
+
+class _Markdown:
+    """One file's tokens → blocks. Each method takes the token of its name, and yields the block that it ends."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.notes: dict[str, Block] = {}
+        self._note = self._prefix = ""
+        self._level = 0
+        self._lists: list[int | None] = []
+        self._cells: list[str] | None = None
+
+    def document(self, text: str) -> Document:
+        """The document of a text without front matter."""
+        from markdown_it import MarkdownIt
+        from mdit_py_plugins.footnote import footnote_plugin
+
+        tokens = MarkdownIt("commonmark").enable("table").use(footnote_plugin).parse(text)
+        return Document(tuple(block for token in tokens for block in self._block(token)), notes=self.notes)
+
+    def _block(self, token: Token) -> Iterator[Block]:
+        span = Span(self.file, (token.map or [0])[0] + 1)
+        match token.type:
+            case "hr":
+                yield Block("break", "", span)
+            case "fence" | "code_block":
+                yield Block("code", _escaped(token.content.strip()), span)
+            case "html_block":
+                words = re.sub(r"<!--.*?-->", "", token.content, flags=re.DOTALL).strip()
+                if _SPEECH.match(words):
+                    yield Block("paragraph", words, span)
+            case "inline":
+                yield from self._words(token, span)
+            case "tr_close":
+                row = ", ".join(cell for cell in self._cells or () if cell)
+                self._cells = None
+                if row:
+                    yield Block("paragraph", row, self._row)
+            case _:
+                self._enter(token, span)
+
+    def _enter(self, token: Token, span: Span) -> None:
+        """Take note of where we are."""
+        match token.type:
+            case "footnote_open":
+                self._note = _name(token)
+            case "footnote_close":
+                self._note = ""
+            case "heading_open" | "heading_close":
+                self._level = int(token.tag[1:]) if token.nesting == 1 else 0
+            case "ordered_list_open":
+                self._lists.append(int(token.attrs.get("start", 1)))
+            case "bullet_list_open":
+                self._lists.append(None)
+            case "ordered_list_close" | "bullet_list_close":
+                self._lists.pop()
+            case "list_item_open" if (number := self._lists[-1]) is not None:
+                self._prefix = f"{number}. "
+                self._lists[-1] = number + 1
+            case "tr_open":
+                self._cells, self._row = [], span
+            case _:
+                pass
+
+    def _words(self, token: Token, span: Span) -> Iterator[Block]:
+        words, named = _inline(token.children or [])
+        if self._cells is not None:
+            self._cells.append(words)
+        elif self._note:
+            before = self.notes.get(self._note)
+            self.notes[self._note] = (
+                replace(before, text=f"{before.text} {words}") if before else Block("paragraph", words, span)
+            )
+        elif words:
+            kind: Kind = "heading" if self._level else "paragraph"
+            yield Block(kind, self._prefix + words, span, self._level, tuple(named))
+            self._prefix = ""
+
+
+def _name(token: Token) -> str:
+    """A footnote's name, or its number where it was written in place."""
+    return str(token.meta.get("label") or token.meta["id"])
+
+
+def _inline(children: Sequence[Token]) -> tuple[str, list[str]]:
+    """The words of a paragraph, and the footnotes that it names."""
+    words: list[str] = []
+    notes: list[str] = []
+    in_auto = False
+    for child in children:
+        match child.type:
+            case "text" | "text_special":
+                found = _ADDRESS.fullmatch(child.content) if in_auto else None
+                words.append(_escaped(found[1] if found else child.content))
+            case "code_inline":
+                words.append(_escaped(child.content))
+            case "softbreak":
+                words.append(" ")
+            case "hardbreak":
+                words.append("\n")
+            case "link_open":
+                in_auto = child.info == "auto"
+            case "link_close":
+                in_auto = False
+            case "html_inline" if _SPEECH.fullmatch(child.content):
+                words.append(child.content)
+            case "footnote_ref":
+                notes.append(_name(child))
+            case _:
+                pass
+    return "".join(words).strip(), notes
+
+
+def _escaped(text: str) -> str:
+    """Text that is no markup, whatever signs are in it."""
+    return re.sub(r"&(?=(?:lt|gt|amp|quot|apos);)", "&amp;", text).replace("<", "&lt;")

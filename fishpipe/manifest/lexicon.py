@@ -1,0 +1,196 @@
+"""The lexicon: how words are spoken. It changes what is sent, and never what is shown.
+
+Words and phrases are found whole, the longest first, and each place of a text is replaced once; then the patterns,
+in their order, in what the words left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import regex
+
+from fishpipe.errors import Span, did_you_mean
+from fishpipe.manifest import nodes
+from fishpipe.manifest.markup import phoneme_problem
+from fishpipe.manifest.nodes import Listing, Scalar, to_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    Say = Callable[[Span, str, str], None]
+
+Case = Literal["exact", "any", "smart"]
+
+# A pattern that needs longer than this for one text is one that never ends.
+_PATIENCE: Final = 0.5
+# Where words are not set apart by spaces, a word may stand anywhere.
+_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a `word` (or what a pattern finds) is spoken: a respelling, or phonemes; where it is written is `span`."""
+
+    word: str
+    span: Span
+    say: str
+    phonemes: bool = False
+    case: Case = "smart"
+    languages: tuple[str, ...] = ()
+    voices: tuple[str, ...] = ()
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the word is a regular expression: /…/."""
+        return len(self.word) > 2 and self.word[0] == self.word[-1] == "/"
+
+    @property
+    def first_word(self) -> str:
+        """A word that each text has that this is found in; none for a pattern."""
+        return "" if self.is_pattern else self.word.split()[0].casefold()
+
+    @property
+    def source(self) -> str:
+        """The regular expression that finds it; never inside of a longer word."""
+        is_exact = self.case == "exact" or (self.case == "smart" and self.word != self.word.lower())
+        flags = "" if is_exact else "(?i)"
+        if self.is_pattern:
+            return f"{'' if self.case != 'any' else flags}{self.word[1:-1]}"
+        words = r"\s+".join(regex.escape(part) for part in self.word.split())
+        before = "" if _UNSPACED.match(self.word[0]) else r"(?<![\w])"
+        after = "" if _UNSPACED.match(self.word[-1]) else r"(?![\w])"
+        return f"{flags}{before}{words}{after}"
+
+    def speaks(self, language: str, voices: Sequence[str]) -> bool:
+        """Whether it holds for a language and the voices of a text."""
+        main = language.partition("-")[0].casefold()
+        tongues = [tongue.casefold() for tongue in self.languages]
+        spoken = not tongues or language.casefold() in tongues or main in tongues
+        return spoken and (not self.voices or any(voice in self.voices for voice in voices))
+
+
+@dataclass(frozen=True, slots=True)
+class Respelled:
+    """A stretch of a text, or what stands in its place: `entry` says why."""
+
+    written: str
+    said: str
+    entry: Entry | None = None
+
+
+@dataclass
+class Lexicon:
+    """All entries; `used` are the words of those that a text had."""
+
+    entries: tuple[Entry, ...] = ()
+    used: set[str] = field(default_factory=set)
+    _chosen: dict[tuple[str, tuple[str, ...]], list[tuple[Any, Entry, str]]] = field(default_factory=dict)
+
+    def respell(self, text: str, language: str, voices: tuple[str, ...]) -> list[Respelled]:
+        """A text in stretches; those without an entry are spoken as they are. Raises TimeoutError."""
+        stretches = [Respelled(text, text)]
+        folded = text.casefold()
+        for pattern, entry, first in self._for(language, voices):
+            if first in folded:
+                stretches = [one for stretch in stretches for one in _replaced(stretch, pattern, entry)]
+        self.used |= {stretch.entry.word for stretch in stretches if stretch.entry}
+        return [stretch for stretch in stretches if stretch.written or stretch.said]
+
+    def _for(self, language: str, voices: tuple[str, ...]) -> list[tuple[Any, Entry, str]]:
+        """What may be found in a text: (expression, entry, a word that the text then has)."""
+        key = (language, voices)
+        if key not in self._chosen:
+            found = [entry for entry in self.entries if entry.speaks(language, voices)]
+            # Of two entries of one word, the one that says where it holds is meant.
+            found.sort(
+                key=lambda e: (e.is_pattern, not e.is_pattern and -len(e.word), -bool(e.languages) - bool(e.voices))
+            )
+            self._chosen[key] = [(regex.compile(entry.source), entry, entry.first_word) for entry in found]
+        return self._chosen[key]
+
+
+def _replaced(stretch: Respelled, pattern: Any, entry: Entry) -> Iterator[Respelled]:  # noqa: ANN401
+    if stretch.entry is not None:
+        yield stretch
+        return
+    position = 0
+    for match in pattern.finditer(stretch.written, timeout=_PATIENCE):
+        if match.end() == match.start():
+            continue
+        before = stretch.written[position : match.start()]
+        yield Respelled(before, before)
+        said = match.expand(entry.say) if entry.is_pattern else entry.say
+        yield Respelled(match[0], said, entry)
+        position = match.end()
+    rest = stretch.written[position:]
+    yield Respelled(rest, rest)
+
+
+def read_lexicon(section: nodes.Node | None, voices: Iterable[str], say: Say) -> Lexicon:
+    """The lexicon of a checked section; what is wrong with an entry is told, and the entry left out."""
+    known = list(voices)
+    entries = []
+    for word, key, node in section if isinstance(section, nodes.Mapping) else ():
+        for item in node.items if isinstance(node, Listing) else (node,):
+            made = _entry(word, key, item, known, say)
+            if made is not None:
+                entries.append(made)
+    return Lexicon(tuple(entries))
+
+
+def _entry(word: str, key: Scalar, node: nodes.Node, known: Sequence[str], say: Say) -> Entry | None:
+    data: dict[str, Any] = {"say": node.raw} if isinstance(node, Scalar) else to_data(node)
+    sounds = data.get("phonemes")
+    if "say" not in data and sounds is None:
+        return None
+    made = Entry(
+        word=word.strip(),
+        span=key.span,
+        say=str(data.get("say", sounds)),
+        phonemes=sounds is not None,
+        case=data.get("case", "smart"),
+        languages=_several(data.get("language")),
+        voices=_several(data.get("voice")),
+    )
+    if not made.word:
+        say(key.span, "an entry of the lexicon has no word", "")
+        return None
+    for voice in made.voices:
+        if voice not in known:
+            say(_place(node, "voice"), f'no voice "{voice}"', did_you_mean(voice, known) or "declare it under voices")
+    if sounds is not None and (problem := phoneme_problem(str(sounds))):
+        say(_place(node, "phonemes"), *problem)
+        return None
+    return made if _compiles(made, key.span, say) else None
+
+
+def _place(node: nodes.Node, name: str) -> Span:
+    found = node.get(name) if isinstance(node, nodes.Mapping) else None
+    return (found or node).span
+
+
+def _compiles(entry: Entry, at: Span, say: Say) -> bool:
+    try:
+        pattern = regex.compile(entry.source)
+        if entry.is_pattern:
+            _check_template(pattern, entry.say)
+    except (regex.error, IndexError) as error:
+        say(at, f"{entry.word} is no regular expression: {error}", r"write /WORDS/, with \1 in say: for its groups")
+        return False
+    return True
+
+
+def _check_template(pattern: Any, say: str) -> None:  # noqa: ANN401
+    """Raise regex.error where a respelling names a group that the pattern does not have."""
+    for group in regex.findall(r"\\(\d+)|\\g<(\w+)>", say):
+        name = group[0] or group[1]
+        if name.isdigit() and int(name) > pattern.groups:
+            raise IndexError(f"it has no group {name}")
+        if not name.isdigit() and name not in pattern.groupindex:
+            raise IndexError(f'it has no group "{name}"')
+
+
+def _several(data: object) -> tuple[str, ...]:
+    return () if data is None else tuple(map(str, data)) if isinstance(data, list) else (str(data),)

@@ -1,0 +1,89 @@
+"""A text file's blocks → segments: paragraphs, chapters, pauses. A paragraph is named by its words, not its place."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from fishpipe.manifest.nodes import Mapping, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fishpipe.manifest.documents import Block, Document
+    from fishpipe.manifest.nodes import Node
+
+_OWN: Final = ("text_file", "headings", "chapters", "code", "footnotes", "scene_break", "id", "chapter")
+_SCENE_BREAK: Final = "2s"
+
+
+def front_of(document: Document) -> dict[str, Any]:
+    """The variables of a file's front matter."""
+    return dict(document.front)
+
+
+def spread_document(node: Mapping, document: Document, rendered: Callable[[Scalar], Scalar | None]) -> Iterator[Node]:
+    """The segments of a text file's node; `rendered` evaluates the templates in a paragraph."""
+    options = {name: _option(node, name) for name in _OWN}
+    title = options["chapter"]
+    prefix = f"{options['id']}." if options["id"] else ""
+    common = node.without(*_OWN)
+    seen: Counter[str] = Counter()
+    part = breaks = 0
+    for block in _arranged(document, options):
+        if block.kind == "heading" and block.level <= int(options["chapters"] or 0):
+            title = block.text
+            if options["headings"] == "skip":
+                continue
+        more: dict[str, Any] = {"chapter": title} if title else {}
+        part += 1
+        if block.kind == "break":
+            breaks += 1
+            more |= {"pause": str(options["scene_break"]), "id": f"{prefix}break-{breaks}"}
+            yield Mapping(block.span, ()).having(goes_on=part > 1, **more)
+            title = None
+            continue
+        words = rendered(Scalar(block.span, block.text, block.text))
+        if words is None or not str(words.raw).strip():
+            part -= 1
+            continue
+        title = None
+        name = label(words.raw)
+        seen[name] += 1
+        more["id"] = prefix + (name if seen[name] == 1 else f"{name}-{seen[name]}")
+        made = replace(common, span=block.span).having(goes_on=part > 1, **more)
+        yield replace(made, entries=((Scalar(block.span, "text", "text"), words), *made.entries))
+
+
+def label(text: str) -> str:
+    """A paragraph's name: its first words, and a digest of all of them (six digits of sha256)."""
+    text = unicodedata.normalize("NFC", text).strip()
+    words = re.findall(r"\w+", re.sub(r"<[^>]*>", " ", text).casefold())[:4]
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return "-".join([*words, digest])[-60:].lstrip("-")
+
+
+def _option(node: Mapping, name: str) -> Any:  # noqa: ANN401
+    found = node.get(name)
+    value = found.value if isinstance(found, Scalar) else None
+    defaults = {"headings": "speak", "chapters": 1, "code": "skip", "footnotes": "skip", "scene_break": _SCENE_BREAK}
+    return defaults.get(name) if value is None else value
+
+
+def _arranged(document: Document, options: dict[str, Any]) -> Iterator[Block]:
+    """The blocks that are heard, with the footnotes where they are asked for."""
+    at_end: list[Block] = []
+    for block in document.blocks:
+        if block.kind == "code" and options["code"] == "skip":
+            continue
+        yield block
+        notes = [document.notes[name] for name in block.notes if name in document.notes]
+        if options["footnotes"] == "after":
+            yield from notes
+        elif options["footnotes"] == "end":
+            at_end += notes
+    yield from at_end
