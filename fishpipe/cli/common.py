@@ -29,6 +29,7 @@ PRICES = "FISHPIPE_PRICES"
 STORE = "FISHPIPE_STORE"
 # Tokens that were read: what an internal error's log must not hold.
 SECRETS: set[str] = set()
+_MOST_WARNINGS = 5
 _HIGHEST_PRICE = 1e6
 _PRICED = ("speech", "voice", "s1", "s2-pro", "s2.1-pro", "fish-tts")
 
@@ -163,8 +164,11 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
 
     project = Project.open(arguments.manifest, choices(arguments, **more))
     if warn and not arguments.quiet:
-        for warning in project.manifest.warnings:
+        warnings = project.manifest.warnings
+        for warning in warnings[: len(warnings) if arguments.verbose else _MOST_WARNINGS]:
             err(f"{warning.span}: warning[{warning.code}]: {warning.message}{warning.hint and '; ' + warning.hint}")
+        if len(warnings) > _MOST_WARNINGS and not arguments.verbose:
+            err(f"… and {len(warnings) - _MOST_WARNINGS:,} warnings more: {again('lint', arguments.manifest)}")
     if warn and project.shared is not None and project.shared.is_away:
         err(f"warning: the store {project.shared.folder} is not there: what it has may be paid for again; mount it")
     return project

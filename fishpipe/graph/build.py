@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
 from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.manifest.cues import without_cues
 from fishpipe.manifest.model import (
     Asset,
     ChapterPart,
@@ -15,6 +17,7 @@ from fishpipe.manifest.model import (
     ExistingVoice,
     Inclusion,
     Manifest,
+    Micros,
     OneShotVoice,
     Pause,
     Script,
@@ -25,6 +28,8 @@ from fishpipe.manifest.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+_CUTS: Final = re.compile(r"[^\w\s]\s+")
 
 
 def build_graph(
@@ -102,16 +107,15 @@ class _Builder:
         items: list[Item] = []
         beds: list[LaidBed] = []
         starts: list[int] = []
-        for segment in self._whole_lines(script):
+        for kept in self._lines_as_paid(script):
             starts.append(len(items))
-            if segment is None:
-                continue
-            if isinstance(segment.body, Inclusion):
-                more, below = self._included(segment, segment.body, scope)
-                beds += [bed.shifted(len(items)) for bed in below]
-                items += more
-            else:
-                items.append(replace(self._item(segment, script), scope=scope))
+            for segment in kept:
+                if isinstance(segment.body, Inclusion):
+                    more, below = self._included(segment, segment.body, scope)
+                    beds += [bed.shifted(len(items)) for bed in below]
+                    items += more
+                else:
+                    items.append(replace(self._item(segment, script), scope=scope))
         starts.append(len(items))
         for under in script.beds:
             first, last = starts[under.first], starts[under.last + 1] - 1
@@ -120,18 +124,57 @@ class _Builder:
         return items, beds
 
     def _segments(self, script: Script) -> Iterator[Segment]:
-        return (segment for segment in self._whole_lines(script) if segment is not None)
+        return (segment for kept in self._lines_as_paid(script) for segment in kept)
 
-    def _whole_lines(self, script: Script) -> Iterator[Segment | None]:
-        """The segments; a line that was paid for before it was cut into pieces stays whole, and None are its others."""
-        paid_whole = ""
-        for segment in script.segments:
-            if segment.whole is not None and self._record(segment.whole)[1] in self.known.paid:
-                paid_whole = segment.line
-                edits = next(other.edits for other in reversed(script.segments) if other.line == segment.line)
-                yield replace(segment, address=segment.line, body=segment.whole, edits=edits, whole=None)
-            else:
-                yield None if paid_whole and segment.line == paid_whole else segment
+    def _lines_as_paid(self, script: Script) -> Iterator[list[Segment]]:
+        """For each segment what takes its place: itself, but for a line that was paid for whole, or in other pieces.
+
+        So neither a text that grows too long for a new limit nor another release of the splitter is paid for again.
+        """
+        for _, group in groupby(script.segments, key=lambda segment: segment.line):
+            pieces = list(group)
+            if pieces[0].whole is None:
+                yield from ([piece] for piece in pieces)
+                continue
+            yield self._as_paid(pieces)
+            yield from ([] for _ in pieces[1:])
+
+    def _as_paid(self, pieces: list[Segment]) -> list[Segment]:
+        whole = pieces[0].whole
+        if whole is None or all(isinstance(p.body, Speech) and self._is_paid(p.body) for p in pieces):
+            return pieces
+        if self._is_paid(whole):
+            return [replace(pieces[0], address=pieces[0].line, body=whole, edits=pieces[-1].edits, whole=None)]
+        texts = [] if whole.respelled else self._paid_pieces(whole)
+        if not texts:
+            return pieces
+        inner = pieces[1].edits if len(pieces) > 2 else replace(pieces[0].edits, fade_in=Micros(0))
+        made = []
+        for number, text in enumerate(texts, 1):
+            like = (
+                pieces[0] if number == 1 else pieces[-1] if number == len(texts) else replace(pieces[-1], edits=inner)
+            )
+            body = replace(whole, text=text, shown=without_cues(text, whole.settings.model))
+            made.append(replace(like, address=f"{like.line}.{number}", body=body, whole=None))
+        return made
+
+    def _is_paid(self, speech: Speech) -> bool:
+        return self._record(speech)[1] in self.known.paid
+
+    def _paid_pieces(self, whole: Speech) -> list[str]:
+        """A text in pieces that were all paid for, none where there are none: cut behind signs and spaces alone."""
+        ends = [0, *(match.end() for match in _CUTS.finditer(whole.text)), len(whole.text)]
+        before: dict[int, int] = {0: 0}
+        for number, start in enumerate(ends[:-1]):
+            for end in ends[number + 1 :] if start in before else ():
+                if end not in before and self._is_paid(replace(whole, text=whole.text[start:end].strip())):
+                    before[end] = start
+        if len(whole.text) not in before:
+            return []
+        places = [len(whole.text)]
+        while places[0]:
+            places.insert(0, before[places[0]])
+        return [whole.text[start:end].strip() for start, end in pairwise(places)]
 
     def _item(self, segment: Segment, script: Script) -> Item:
         match segment.body:

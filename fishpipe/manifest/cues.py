@@ -244,6 +244,15 @@ def performed(text: str, model: str) -> list[tuple[int, int]]:
     return sorted(spans)
 
 
+def without_cues(text: str, model: str) -> str:
+    """A text as captions show it."""
+    kept, position = "", 0
+    for start, end in performed(text, model):
+        kept += text[position:start]
+        position = end
+    return re.sub(r"[ \t]{2,}", " ", kept + text[position:]).strip()
+
+
 def _begins_sentence(text: str, at: int) -> bool:
     """Whether nothing but spaces and opening quotes lies between a place and the end of what is before it."""
     while at and text[at - 1] in _SPACE_AND_QUOTES:

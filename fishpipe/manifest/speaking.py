@@ -59,6 +59,11 @@ class Run:
     plain: bool = False
     entry: Entry | None = None
 
+    @property
+    def measured(self) -> str:
+        """What counts for the length, and decides where to cut: a new respelling of a word moves no cut."""
+        return self.shown if self.entry else self.sent
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -223,30 +228,36 @@ def _joined(words: Piece | Silence, signs: Piece) -> Piece:
 
 def _cut(runs: Sequence[Run], style: Style, asked: Asked) -> list[Piece]:
     """The pieces of what is too long for one call; none where it is not."""
-    length = sum(len(run.sent) for run in runs)
+    length = sum(len(run.measured) for run in runs)
     if not asked.most or length <= asked.most:
         return []
     whole, at = [], 0
     for run in runs:
         if not run.plain:
-            whole.append((at, at + len(run.sent)))
-        at += len(run.sent)
-    places = cuts("".join(run.sent for run in runs), asked.most, asked.language, whole)
+            whole.append((at, at + len(run.measured)))
+        at += len(run.measured)
+    places = cuts("".join(run.measured for run in runs), asked.most, asked.language, whole)
     pieces = [_piece(part, style) for part in _parted(runs, places)]
     return [piece for piece in pieces if piece.sent] if places else []
 
 
 def _parted(runs: Sequence[Run], places: Sequence[int]) -> Iterator[list[Run]]:
+    """The runs between the places; only plain ones are cut within."""
     part: list[Run] = []
     waiting, at = list(places), 0
     for run in runs:
         rest = run
-        while waiting and at < waiting[0] <= at + len(rest.sent) and (rest.plain or waiting[0] == at + len(rest.sent)):
+        while waiting and at < waiting[0] <= at + len(rest.measured):
             head = waiting.pop(0) - at
-            part.append(replace(rest, sent=rest.sent[:head], shown=rest.shown[:head] if rest.plain else rest.shown))
+            at += head
+            if head == len(rest.measured):
+                part.append(rest)
+                rest = Run("", "", plain=True)
+            else:
+                part.append(replace(rest, sent=rest.sent[:head], shown=rest.shown[:head]))
+                rest = replace(rest, sent=rest.sent[head:], shown=rest.shown[head:])
             yield part
-            part, at = [], at + head
-            rest = replace(rest, sent=rest.sent[head:], shown=rest.shown[head:] if rest.plain else "")
+            part = []
         part.append(rest)
-        at += len(rest.sent)
+        at += len(rest.measured)
     yield part

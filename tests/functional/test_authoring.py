@@ -331,6 +331,22 @@ def test_a_long_line_that_was_paid_for_whole_stays_whole(cli: Cli) -> None:
     assert Path("a.mp3").read_bytes() == before
 
 
+def test_a_long_line_stays_in_the_pieces_that_were_paid_for(cli: Cli) -> None:
+    long = one("{max_chars: 200, id: long, gap: 700ms, text: " + json.dumps(f"[warm] {LONG}") + "}", "End.")
+    Path("fishpipe.yaml").write_text(HEAD + long, encoding="utf-8")
+    assert cli("build", "-q").code == 0
+    before = Path("a.mp3").read_bytes()
+    for most in (150, 170, 400):
+        Path("fishpipe.yaml").write_text(HEAD + long.replace("200", str(most)), encoding="utf-8")
+        assert cli("plan", "--json").data["calls"] == 0, most
+        assert cli("build", "-q").code == 0
+        assert Path("a.mp3").read_bytes() == before
+    texts = [s["text"] for s in cli("status", "--json").data["outputs"][0]["segments"]]
+    assert " ".join(texts[:-1]) == LONG
+    Path("fishpipe.yaml").write_text(HEAD + long.replace("200", "150").replace("number 7,", "number seven,"), "utf-8")
+    assert cli("plan", "--json").data["calls"] >= 1
+
+
 def test_outputs_are_split_by_chapter(cli: Cli) -> None:
     body = """
 scripts:
