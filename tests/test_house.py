@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 import fishpipe
 from fishpipe.cli.main import VERBS
 from fishpipe.manifest.contract import disagreement
 from fishpipe.manifest.definitions import load_schema
+from fishpipe.manifest.lint import lint
 from fishpipe.manifest.load import load
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def test_the_exports_exist() -> None:
 
 def test_the_schema_is_a_schema_and_describes_every_field() -> None:
     schema = load_schema()
-    Draft202012Validator.check_schema(schema)
+    Draft7Validator.check_schema(schema)
     missing = [path for path, field in fields(schema, "") if "description" not in resolved(field)]
     assert missing == []
 
@@ -70,6 +71,18 @@ def test_the_readme_manifest_is_valid(tmp_path: Path) -> None:
     path.write_text(blocks("yaml")[0], "utf-8")
     load(path)
     assert disagreement(path) is None
+
+
+def test_the_second_manifest_of_the_readme_is_valid_too(tmp_path: Path) -> None:
+    whole = [block for block in blocks("yaml") if "fishpipe: 1\n" in block]
+    assert len(whole) == 2
+    (tmp_path / "fishpipe.yaml").write_text(whole[1], "utf-8")
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "01-harbour.md").write_text("# The harbour\n\nIt was early.\n", "utf-8")
+    made = load(tmp_path / "fishpipe.yaml")
+    assert [problem for problem in lint(made) if problem.problem.code != "unused-voice"] == []
+    assert disagreement(tmp_path / "fishpipe.yaml") is None
+    assert list(load(tmp_path / "fishpipe.yaml", profiles=("draft",)).scripts) == list(made.scripts)
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/fishpipe.yaml")), ids=lambda p: p.parent.name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CLAUSE: Final = re.compile(r"[;:—–][\"'”’»)]*\s+|,[\"'”’»)]*\s+|[，；：、]")
 _INITIAL: Final = re.compile(r"(?:^|[\s(“\"«])[^\W\d_a-zß-ÿ]\.\s+$")
+_OPENING: Final = re.compile(r"[\"'“‘«(\[–—…-]*\s?(.)", re.DOTALL)
 _SPACE: Final = re.compile(r"\s+")
 _DECIDES: Final = 24
 # A piece of fewer characters is not made while there is another way: it would come out as noise.
@@ -32,7 +33,13 @@ def sentence_ends(text: str, language: str) -> list[int]:
 
 
 def _is_end(text: str, end: int) -> bool:
-    """Whether a sentence is over: not behind an initial (M. Dupont), which sentencex does not know in all languages."""
+    """Whether a sentence is over: not behind an initial (M. Dupont), which sentencex does not know in all languages.
+
+    Nor where it goes on in small letters (thump! thump!), or with the quote that closes it.
+    """
+    following = _OPENING.match(text, end)
+    if following and (following[1].islower() or following[1] in "”’»)]"):
+        return False
     return (text[end - 1].isspace() and not _INITIAL.search(text[max(0, end - 8) : end])) or text[end - 1] in "。！？"
 
 

@@ -83,6 +83,24 @@ def test_earnest_is_a_scene_of_five_voices(cli: Callable[..., Result], tmp_path:
     assert len(set(order)) >= 60
 
 
+def test_the_book_is_an_audiobook_and_a_file_a_chapter(cli: Callable[..., Result], tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "book", tmp_path / "book", ignore=shutil.ignore_patterns(".fishpipe", "dist"))
+    os.chdir(tmp_path / "book")
+    assert cli("build", "-q").code == 0
+    assert cli("lint").code == 0
+    whole, *parts = cli("status", "--json").data["outputs"]
+    assert whole["seconds"] == pytest.approx(150, abs=15)
+    assert [part["path"] for part in parts] == ["dist/01-down-the-rabbit-hole.mp3", "dist/02-a-mad-tea-party.mp3"]
+    texts = [[s["text"] for s in output["segments"] if "text" in s] for output in (whole, *parts)]
+    assert texts[0] == texts[1] + texts[2]
+    assert "waistcoat-pocket" in " ".join(texts[0])
+    assert texts[0][-4:-1] == [
+        "I don’t see any wine.",
+        "There isn’t any.",
+        "Then it wasn’t very civil of you to offer it.",
+    ]
+
+
 def test_no_two_hosts_sound_alike(cli: Callable[..., Result], tmp_path: Path) -> None:
     output, sound = built("hello", cli, tmp_path)
     rate = output["sample_rate"]
