@@ -383,12 +383,12 @@ def _respelled_otherwise(was: str, now: str, step: ClipStep) -> str:
     if not 0 < len(step.respelled) <= _MOST_RESPELLED:
         return ""
     pattern, at = "", 0
-    for start, end, _ in step.respelled:
+    for start, end, _, _ in step.respelled:
         pattern += f"{re.escape(now[at:start])}(.+?)"
         at = end
     found = re.fullmatch(pattern + re.escape(now[at:]), was, re.DOTALL)
     spoken = zip(found.groups() if found else (), step.respelled, strict=False)
-    return ", ".join(dict.fromkeys(word for before, (start, end, word) in spoken if before != now[start:end]))
+    return ", ".join(dict.fromkeys(word for before, (start, end, word, _) in spoken if before != now[start:end]))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:

@@ -80,7 +80,8 @@ def find_segments(manifest: Manifest, target: str) -> list[Segment]:
     for address in (target, f"{script}/{label:0>4}"):
         if address in segments:
             return [segments[address]]
-        if pieces := [segment for segment in segments.values() if segment.line == address]:
+        parts = (segment for segment in segments.values() if f"{segment.line}.".startswith(f"{address}."))
+        if pieces := list(parts):
             return pieces
     place = _PLACE.fullmatch(target)
     if place:

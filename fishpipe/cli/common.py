@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fishpipe.access import Setting
+    from fishpipe.errors import Problem
     from fishpipe.manifest.model import ProviderName
     from fishpipe.project import Choices, Project
 
@@ -27,6 +28,8 @@ TOKEN = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
 BASE_URL = "ACEDATACLOUD_API_BASE_URL"
 PRICES = "FISHPIPE_PRICES"
 STORE = "FISHPIPE_STORE"
+# Where the command was begun, whatever -C says.
+_BEGUN = {"at": ""}
 # Tokens that were read: what an internal error's log must not hold.
 SECRETS: set[str] = set()
 _MOST_WARNINGS = 5
@@ -82,6 +85,8 @@ def common(verb: Callable[..., int]) -> click.Command:
         directory: Path | None, allow_outside: bool, strict: bool, json_: bool, quiet: bool, verbose: bool, color: str,
         **own: Any,  # noqa: ANN401
     ) -> int:  # fmt: skip
+        profile = tuple(part for names_ in profile for part in names_.replace(" ", ",").split(",") if part)
+        _BEGUN["at"] = str(Path.cwd())
         if directory is not None:
             enter(directory)
         if color != "auto":
@@ -138,6 +143,16 @@ def split_names(names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
         return (inside if inside.is_file() else first), tuple(names[1:])
     found = find_manifest(Path.cwd())
     return Path(os.path.relpath(found)), tuple(names)
+
+
+def each_manifest(arguments: Arguments) -> list[Arguments]:
+    """The arguments for each of the manifests that are named; for the one that is found where none is."""
+    first = with_manifest(arguments)
+    others = [name for name in first.targets if name.endswith((".yaml", ".yml")) or Path(name).is_dir()]
+    odd = next((name for name in first.targets if name not in others), None)
+    if odd is not None:
+        raise UsageError(f"{odd} is no manifest; expected .yaml files, or folders with a fishpipe.yaml")
+    return [first, *(replace(arguments, manifest=split_names([name])[0]) for name in others)]
 
 
 def with_manifest(arguments: Arguments) -> Arguments:
@@ -214,6 +229,14 @@ def answer(arguments: Arguments, data: Mapping[str, Any], words: str) -> None:
 def is_terminal() -> bool:
     """Whether a person watches stderr and can answer on stdin."""
     return sys.stderr.isatty() and sys.stdin.isatty()
+
+
+def from_start(style: str, problems: Sequence[Problem]) -> list[Problem]:
+    """Problems as those who read annotations know the files: from the repository, or where the command was begun."""
+    if style not in ("github", "sarif"):
+        return list(problems)
+    top = os.environ.get("GITHUB_WORKSPACE") or _BEGUN["at"]
+    return [replace(p, span=replace(p.span, file=os.path.relpath(p.span.file, top))) for p in problems]
 
 
 def enter(directory: Path) -> None:

@@ -9,12 +9,12 @@ import click
 
 from fishpipe.cli.common import Arguments, common, open_project, options, out
 from fishpipe.errors import UsageError
-from fishpipe.manifest.model import Pause, Speech
+from fishpipe.manifest.model import Asset, Inclusion, Pause, Speech
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fishpipe.manifest.model import Segment
+    from fishpipe.manifest.model import Manifest, Segment
 
 
 @options(click.option("--text", "texts", is_flag=True, help="What is written, what is sent, and what captions show."))
@@ -27,12 +27,11 @@ def explain(arguments: Arguments, texts: bool) -> int:
       fishpipe explain --text episode-1/0007   what becomes of its markup, its cues and the lexicon's words
     """
     from fishpipe.report.explain import explain_data, explain_text, ways
-    from fishpipe.targets import find_segments
 
     if not arguments.targets:
         raise UsageError("explain needs a segment: an address (episode-1/0007) or a place (fishpipe.yaml:42)")
     project = open_project(arguments)
-    segments = [s for target in arguments.targets for s in find_segments(project.manifest, target)]
+    segments = [s for target in arguments.targets for s in _meant(project.manifest, target, texts=texts)]
     if texts:
         return _texts(arguments, segments)
     answers = []
@@ -49,6 +48,19 @@ def explain(arguments: Arguments, texts: bool) -> int:
         json.dumps(answers, ensure_ascii=False, indent=2) if arguments.json else "\n\n".join(map(explain_text, answers))
     )
     return 0
+
+
+def _meant(manifest: Manifest, target: str, *, texts: bool) -> Sequence[Segment]:
+    """The segments of a target; for their texts, a script is all of its."""
+    from fishpipe.targets import find_segments, scripts_named
+
+    named = scripts_named(manifest, target) if texts else []
+    spoken = (
+        one for name in named for one in manifest.scripts[name].segments if not isinstance(one.body, Inclusion | Asset)
+    )
+    return [one for one in spoken if one.line != one.address or isinstance(one.body, Speech)] or find_segments(
+        manifest, target
+    )
 
 
 def _texts(arguments: Arguments, segments: Sequence[Segment]) -> int:

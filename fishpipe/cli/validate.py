@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from fishpipe.cli.common import Arguments, common, err, open_project, options, out
+from fishpipe.cli.common import Arguments, common, each_manifest, err, from_start, open_project, options, out
 from fishpipe.errors import FishpipeError, ManifestError
 
 if TYPE_CHECKING:
@@ -28,18 +28,26 @@ def validate(arguments: Arguments, style: str) -> int:
       fishpipe validate
       fishpipe validate show.yaml --format github
     """
+    return max(_validate(one, style) for one in each_manifest(arguments))
+
+
+validate.is_plain = True  # type: ignore[attr-defined]
+validate.metavar = "[MANIFEST]..."  # type: ignore[attr-defined]
+
+
+def _validate(arguments: Arguments, style: str) -> int:
     from fishpipe.manifest.lint import lint
     from fishpipe.report.problems import show_problems, warnings_text
 
     style = "json" if arguments.json else style
     try:
         manifest = open_project(arguments, warn=False).manifest
-        warnings = [one.problem for one in lint(manifest)]
+        warnings = from_start(style, [one.problem for one in lint(manifest)])
         if arguments.strict and warnings:
             raise ManifestError(warnings, manifest.texts)
     except ManifestError as error:
         show = err if style == "text" else out
-        show(show_problems(style, error.problems, (), error.sources))
+        show(show_problems(style, from_start(style, error.problems), (), error.sources))
         return error.exit_code
     _confirm(manifest)
     segments = sum(len(script.segments) for script in manifest.scripts.values())

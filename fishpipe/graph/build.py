@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
+from fishpipe.graph.pieces import pieces_as_paid
 from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
-from fishpipe.manifest.cues import without_cues
 from fishpipe.manifest.model import (
     Asset,
     ChapterPart,
@@ -28,8 +27,6 @@ from fishpipe.manifest.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-_CUTS: Final = re.compile(r"[^\w\s]\s+")
 
 
 def build_graph(
@@ -141,40 +138,23 @@ class _Builder:
 
     def _as_paid(self, pieces: list[Segment]) -> list[Segment]:
         whole = pieces[0].whole
-        if whole is None or all(isinstance(p.body, Speech) and self._is_paid(p.body) for p in pieces):
+        spoken = [piece.body for piece in pieces if isinstance(piece.body, Speech)]
+        if whole is None or len(spoken) < len(pieces):
             return pieces
-        if self._is_paid(whole):
+        if self._is_paid(whole) and not all(map(self._is_paid, spoken)):
             return [replace(pieces[0], address=pieces[0].line, body=whole, edits=pieces[-1].edits, whole=None)]
-        texts = [] if whole.respelled else self._paid_pieces(whole)
-        if not texts:
-            return pieces
+        found = pieces_as_paid(whole, spoken, pieces[0].language, self._is_paid)
         inner = pieces[1].edits if len(pieces) > 2 else replace(pieces[0].edits, fade_in=Micros(0))
         made = []
-        for number, text in enumerate(texts, 1):
+        for number, body in enumerate(found, 1):
             like = (
-                pieces[0] if number == 1 else pieces[-1] if number == len(texts) else replace(pieces[-1], edits=inner)
+                pieces[0] if number == 1 else pieces[-1] if number == len(found) else replace(pieces[-1], edits=inner)
             )
-            body = replace(whole, text=text, shown=without_cues(text, whole.settings.model))
             made.append(replace(like, address=f"{like.line}.{number}", body=body, whole=None))
         return made
 
     def _is_paid(self, speech: Speech) -> bool:
         return self._record(speech)[1] in self.known.paid
-
-    def _paid_pieces(self, whole: Speech) -> list[str]:
-        """A text in pieces that were all paid for, none where there are none: cut behind signs and spaces alone."""
-        ends = [0, *(match.end() for match in _CUTS.finditer(whole.text)), len(whole.text)]
-        before: dict[int, int] = {0: 0}
-        for number, start in enumerate(ends[:-1]):
-            for end in ends[number + 1 :] if start in before else ():
-                if end not in before and self._is_paid(replace(whole, text=whole.text[start:end].strip())):
-                    before[end] = start
-        if len(whole.text) not in before:
-            return []
-        places = [len(whole.text)]
-        while places[0]:
-            places.insert(0, before[places[0]])
-        return [whole.text[start:end].strip() for start, end in pairwise(places)]
 
     def _item(self, segment: Segment, script: Script) -> Item:
         match segment.body:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.errors import Span
-    from fishpipe.manifest.model import Bed, CreatedVoice, Edits, Format, Micros, Output, Reference, Voice
+    from fishpipe.manifest.model import Bed, CreatedVoice, Edits, Format, Micros, Output, Reference, Respelled, Voice
 
 Realm = Literal["acedata", "loopback"]
 
@@ -85,7 +85,7 @@ class ClipStep:
     """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice.
 
     Without `speakers` the service speaks with a voice of its own. `places` says where settings were made, `words`
-    is the fingerprint without the take; `respelled` are (start, end, word) of what the lexicon put into the text.
+    is the fingerprint without the take, and `respelled` what the lexicon put into the text.
     """
 
     fingerprint: Fingerprint
@@ -96,7 +96,7 @@ class ClipStep:
     uses: tuple[Use, ...]
     words: Fingerprint
     places: Mapping[str, Span] = field(default_factory=dict)
-    respelled: tuple[tuple[int, int, str], ...] = ()
+    respelled: tuple[Respelled, ...] = ()
 
     @property
     def address(self) -> str:

@@ -24,6 +24,8 @@ def read_json(text: str, path: Path) -> Draft:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}") from error
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
     about: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     parts = _first(about, _PARTS)
     chapters = [_chapter(part) for part in parts] if isinstance(parts, list) else [_chapter(data)]
@@ -53,7 +55,7 @@ def _chapter(data: Any) -> Prose | Scene | None:  # noqa: ANN401
 def _line(item: Any) -> Line | None:  # noqa: ANN401
     if isinstance(item, str):
         return Line("", " ".join(item.split())) if item.strip() else None
-    if isinstance(item, list) and len(item) == 2:
+    if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item):
         return Line(str(item[0]), " ".join(str(item[1]).split()))
     if isinstance(item, Mapping) and (words := _first(item, _WORDS)):
         return Line(str(_first(item, _NAMES) or ""), " ".join(str(words).split()))

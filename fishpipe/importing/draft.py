@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from fishpipe.manifest.nodes import CONTROL
+
 _LONGEST_NAME: Final = 48
 
 
@@ -51,6 +53,16 @@ class Draft:
         """Who speaks, in the order of their first lines."""
         lines = (line for chapter in self.chapters if isinstance(chapter, Scene) for line in chapter.lines)
         return list(dict.fromkeys(line.speaker for line in lines if line.speaker))
+
+
+def clean(text: str) -> str:
+    """Text without what no manifest may hold: control characters, and halves of signs."""
+    return CONTROL.sub(" ", text)
+
+
+def language_of(tag: str) -> str:
+    """A language's tag, or "" where it is none."""
+    return tag if re.fullmatch(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*", tag) else ""
 
 
 def slug(text: str, otherwise: str = "text") -> str:

@@ -6,20 +6,27 @@ Markdown by markdownify.
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from fishpipe.importing.draft import Draft, Prose
+from fishpipe.importing.markdown import escaped_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MOST_BYTES: Final = 200_000_000
+_MOST_BYTES: Final = 64_000_000
+_DAMAGED: Final = (zlib.error, lzma.LZMAError, struct.error, RecursionError)
+# Stands where the number of a note was, so that the space before it goes, too.
+_NOTE: Final = "\ue000"
 _LEFT_OUT: Final = re.compile(
     r"(the )?(cover|title ?page|half ?title|copyright|imprint|colophon|(table of )?contents|toc|dedication|epigraph|"
     r"landmarks?|acknowledge?ments|about the (author|publisher)|also by.*|list of illustrations|index|nav|"
@@ -60,7 +67,7 @@ def read_epub(path: Path) -> Draft:
     try:
         with zipfile.ZipFile(path) as book:
             return _Book(book).draft(path.stem)
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, EOFError, *_DAMAGED) as error:
         raise ValueError(f"{path} is no EPUB that can be read: {error}") from error
 
 
@@ -68,6 +75,7 @@ class _Book:
     def __init__(self, book: zipfile.ZipFile) -> None:
         self._book = book
         self._left = _MOST_BYTES
+        self._names = frozenset(book.namelist())
         container = self._soup("META-INF/container.xml")
         root = container.find("rootfile")
         if root is None:
@@ -125,18 +133,25 @@ class _Book:
         """The documents in reading order; those that are not linear are left out."""
         items = {item.get("id"): item for item in self._opf.find_all("item")}
         for ref in self._opf.find_all("itemref"):
-            item = items.get(ref.get("idref"))
-            if item is None or ref.get("linear") == "no" or "nav" in str(item.get("properties", "")).split():
+            item = items.pop(ref.get("idref"), None)
+            if (
+                item is None
+                or not item.get("href")
+                or ref.get("linear") == "no"
+                or "nav" in str(item.get("properties", "")).split()
+            ):
                 continue
-            if "html" in str(item.get("media-type", "")):
-                yield self._href(str(item["href"]))
+            name = self._href(str(item["href"]))
+            if "html" in str(item.get("media-type", "")) and name in self._names:
+                yield name
 
     def _titles(self) -> dict[str, str]:
         """What the table of contents calls each document: the first entry that leads into it."""
         titles: dict[str, str] = {}
         for item in self._opf.find_all("item"):
             is_nav = "nav" in str(item.get("properties", "")).split()
-            if not is_nav and "dtbncx" not in str(item.get("media-type", "")):
+            is_toc = is_nav or "dtbncx" in str(item.get("media-type", ""))
+            if not is_toc or not item.get("href") or self._href(str(item["href"])) not in self._names:
                 continue
             name = self._href(str(item["href"]))
             soup = self._soup(name)
@@ -172,7 +187,7 @@ class _Book:
 
 def _clean(soup: Any) -> None:  # noqa: ANN401
     """Take out what is not read: notes' numbers, page numbers, pictures, and the frames of who made the file."""
-    for found in soup.find_all(["script", "style", "nav", "img", "svg", "audio", "video"]):
+    for found in soup.find_all(["script", "style", "nav", "aside", "img", "svg", "audio", "video"]):
         found.decompose()
     for found in soup.find_all(lambda tag: any(tag.get(name) for name in _MARKS)):
         if found.decomposed:
@@ -180,10 +195,13 @@ def _clean(soup: Any) -> None:  # noqa: ANN401
         kinds = {*str(found.get("epub:type", "")).split(), str(found.get("role", "")).removeprefix("doc-")}
         names = {str(found.get("id", "")), *found.get("class", [])}
         if kinds & _TYPES or names & {*_FRAMES, "pagenum", "pageno", "footnote-ref"}:
-            found.decompose()
+            found.replace_with(_NOTE) if "noteref" in kinds else found.decompose()
     for found in soup.find_all("sup"):
-        if found.get_text().strip(" []()").isdigit():
-            found.decompose()
+        is_link = found.find("a") is not None or found.find_parent("a") is not None
+        if is_link and len(found.get_text().strip(" []()")) <= 4:
+            (found.find_parent("a") or found).replace_with(_NOTE)
+    for found in soup.find_all("pre"):
+        found.name = "p"
 
 
 def _heading(soup: Any) -> str:  # noqa: ANN401
@@ -199,14 +217,19 @@ def _markdown(soup: Any) -> str:  # noqa: ANN401
     ).convert_soup(soup)
     lines = (line.rstrip() for line in words.replace("\u00a0", " ").split("\n"))
     words = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-    return re.sub(r"\\?\[", "(", re.sub(r"\\?\]", ")", words)).replace("{{", "{ {")
+    words = re.sub(rf" *{_NOTE}", "", words)
+    return escaped_templates(re.sub(r"\\?\[", "(", re.sub(r"\\?\]", ")", words)))
 
 
 def _headed(words: str, heading: str) -> str:
-    """A chapter with one heading of the first level, which is its title; the others are a level below at the least."""
+    """A chapter that begins with a heading of the first level, its title; the others are a level below at the least.
+
+    Words before the first heading stay where they are, and the heading with them.
+    """
     lines = words.split("\n")
     first = next((n for n, line in enumerate(lines) if line.startswith("#")), None)
-    if first is not None and _flat(lines[first]) in _flat(heading):
+    before = any(line.strip() for line in lines[: first or 0])
+    if first is not None and not before and _flat(lines[first]) in _flat(heading):
         del lines[first]
     lines = [re.sub(r"^#(?=\s)", "##", line) for line in lines]
     return f"# {heading}\n\n" + "\n".join(lines).strip()

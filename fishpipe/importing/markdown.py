@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHAPTER: Final = re.compile(r"(?:chapter|kapitel|chapitre|cap[ií]tulo|capitolo|part|book)\b.{0,60}", re.IGNORECASE)
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+_RULE: Final = re.compile(r"([*_~#-])( *\1){2,}")
 
 
 def read_markdown(text: str, path: Path) -> Draft:
     """A Markdown file: chapters are the headings of the first level that there are several of."""
-    document, _ = read_document(text, path.name)
+    document, problems = read_document(text, path.name)
+    if problems:
+        raise ValueError("\n".join(map(str, problems)))
     levels = [block.level for block in document.blocks if block.kind == "heading"]
     level = next((level for level in range(1, 7) if levels.count(level) > 1), 1)
     first = next((b.text for b in document.blocks if b.kind == "heading" and (b.level < level or level == 1)), "")
@@ -28,8 +30,8 @@ def read_markdown(text: str, path: Path) -> Draft:
     return Draft(
         title=title,
         author=str(front.get("author") or ""),
-        language=language if _LANGUAGE.fullmatch(language) else "",
-        chapters=(Prose(path.stem, text),),
+        language=language,
+        chapters=(Prose(path.stem, escaped_templates(text)),),
         levels=level,
     )
 
@@ -55,8 +57,15 @@ def read_plain(text: str, path: Path) -> Draft:
     return Draft(title=path.stem, chapters=tuple(chapters))
 
 
+def escaped_templates(text: str) -> str:
+    """Text whose braces are no template."""
+    return re.sub(r"\{(?=[{%#])", "{ ", text)
+
+
 def as_markdown(words: str) -> str:
     """Words as Markdown that says them and nothing else; brackets become parentheses, for models read them as cues."""
-    words = words.replace("[", "(").replace("]", ")").replace("{{", "{ {")
+    if _RULE.fullmatch(words):
+        return "***"
+    words = escaped_templates(words.replace("[", "(").replace("]", ")"))
     words = re.sub(r"([\\`*_<&#])", r"\\\1", words)
     return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", re.sub(r"^([-+>=~]|:)", r"\\\1", words))

@@ -21,7 +21,9 @@ _SPOKEN: Final = re.compile(
 _HEADING: Final = re.compile(
     r"(?:(?:first|second|third|fourth|fifth|last)\s+)?(?:act|scene|prologue|epilogue)\b.{0,40}", re.IGNORECASE
 )
-_STAGE: Final = re.compile(r"[\[(].*[\])]", re.DOTALL)
+_STAGE: Final = re.compile(
+    r"[\[(].*[\])]|(?:(?:re-?)?enter|exit|exeunt|curtain|flourish|alarum|thunder)\b.{0,300}", re.DOTALL | re.IGNORECASE
+)
 # A name is one where it speaks more often than this.
 _TWICE: Final = 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.importing.draft import Draft, Line, Scene
@@ -10,10 +11,14 @@ from fishpipe.importing.draft import Draft, Line, Scene
 if TYPE_CHECKING:
     from pathlib import Path
 
-_VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?\s+([^>]+)>")
+_VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?\s+([^<>]+)>")
 _NAMED: Final = re.compile(r"(?:- ?)?([A-Z][\w .'’-]{0,30}):\s+(.+)", re.DOTALL)
-_NOISE: Final = re.compile(r"[\[(][^\])]*[\])]|[♪♫#]+[^♪♫#]*[♪♫#]+|[♪♫]+")
-_STYLE: Final = re.compile(r"\{[^}]*\}|<[^>]*>")
+_NOISE: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫]+[^♪♫]*[♪♫]+|[♪♫]+")
+_STYLE: Final = re.compile(r"\{\\[^{}]*\}|</?[a-z][\w.]*(?:\s[^<>]*)?>|<\d[\d:.]*>")
+# A cue of more characters is no cue.
+_LONGEST: Final = 2000
+# Silences that the manifest can say: up to a day, in ms.
+_LONGEST_GAP: Final = 24 * 3600 * 1000
 
 
 def read_subtitles(text: str, path: Path) -> Draft:
@@ -26,16 +31,23 @@ def read_subtitles(text: str, path: Path) -> Draft:
         cues = pysubs2.SSAFile.from_string(text, **options)
     except pysubs2.exceptions.Pysubs2Error as error:
         raise ValueError(f"{path}: no subtitles: {error}") from error
-    spoken = [
-        (cue.start, cue.end, *_said(cue.text)) for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment
-    ]
+    ordered = (cue for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment)
+    spoken = [(cue.start, cue.end, *said) for cue in ordered for said in _speeches(cue.text)]
     spoken = [cue for cue in spoken if any(char.isalnum() for char in cue[3])]
     lines = []
     for number, (_, end, name, words) in enumerate(spoken):
         following = spoken[number + 1][0] if number + 1 < len(spoken) else None
-        lines.append(Line(name, words, None if following is None else max(0, following - end)))
-    lead = spoken[0][0] if spoken else 0
+        lines.append(Line(name, words, None if following is None else min(max(0, following - end), _LONGEST_GAP)))
+    lead = min(spoken[0][0], _LONGEST_GAP) if spoken else 0
     return Draft(title=path.stem, chapters=(Scene("", tuple(lines), lead=lead),))
+
+
+def _speeches(text: str) -> list[tuple[str, str]]:
+    """(name, words) of a cue; lines that begin with dashes are two speakers'."""
+    text = unescape(text[:_LONGEST])
+    lines = re.split(r"\\[Nn]", text)
+    dashed = len(lines) > 1 and all(line.lstrip().startswith(("-", "–")) for line in lines)
+    return [_said(line) for line in lines] if dashed else [_said(text)]
 
 
 def _said(text: str) -> tuple[str, str]:
@@ -46,4 +58,4 @@ def _said(text: str) -> tuple[str, str]:
     named = None if voice else _NAMED.fullmatch(plain)
     if named:
         return named[1], named[2]
-    return (voice[1].strip() if voice else ""), re.sub(r"^- ?", "", plain)
+    return (voice[1].strip() if voice else ""), re.sub(r"^[-–] ?", "", plain)

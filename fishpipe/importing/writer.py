@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from fishpipe.importing.draft import Draft, Line, Prose, Scene, slug
+from fishpipe.importing.draft import Draft, Line, Prose, Scene, clean, language_of, slug
 from fishpipe.manifest.definitions import segment_fields
 from fishpipe.manifest.nodes import Listing, Scalar
 from fishpipe.manifest.source import parse
@@ -29,13 +29,13 @@ def files_of(draft: Draft) -> dict[str, str]:
         if isinstance(chapter, Prose):
             single = len(draft.chapters) == 1
             names.append(f"text/{'' if single else f'{number:0{width}d}-'}{slug(chapter.title or draft.title)}.md")
-            files[names[-1]] = chapter.markdown.strip() + "\n"
+            files[names[-1]] = clean(chapter.markdown).strip() + "\n"
     lines = [*_head(draft), "", *_voices(draft), "", "scripts:", *_script(draft, names)]
     return {"fishpipe.yaml": "\n".join(lines) + "\n", **files}
 
 
 def _head(draft: Draft) -> Iterator[str]:
-    about = {"title": draft.title, "author": draft.author, "language": draft.language}
+    about = {"title": clean(draft.title), "author": clean(draft.author), "language": language_of(draft.language)}
     told = ", ".join(f"{name}: {scalar(value, flow=True)}" for name, value in about.items() if value)
     yield "# yaml-language-server: $schema=./schemas/fishpipe.schema.json"
     yield "fishpipe: 1"
@@ -154,6 +154,7 @@ def _length(ms: int) -> str:
 
 def escaped(text: str) -> str:
     """Words that are nothing but words: no markup, no cue, no template."""
+    text = clean(text)
     text = re.sub(r"&(?=(?:lt|gt|amp|quot|apos);)", "&amp;", text)
     text = _MARKUP.sub("&lt;", text).replace("[", "(").replace("]", ")")
     return re.sub(r"\{\{|\{%|\{#", lambda match: f'{{{{ "{match[0]}" }}}}', text)
@@ -161,6 +162,7 @@ def escaped(text: str) -> str:
 
 def scalar(text: str, *, flow: bool = False) -> str:
     """A text as YAML: plain where it reads so, else in double quotes."""
+    text = clean(text)
     plain = re.fullmatch(r"[^\s{}\[\],#&*!|>'\"%@`?:-][^{}\[\]#\n]*(?<!\s)", text) and not (
         flow and re.search("[,]", text)
     )

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from fishpipe.manifest.nodes import Node
 
-_NAMED: Final = re.compile(
-    r"(?P<name>[^\s:()\[\]#\"'“‘][^:()\[\]\"“”]{0,60}?)\s*(?P<direction>\([^()]*\))?\s*[:：](?:\s+|$)(?P<words>.*)"
-)
+_HEAD: Final = re.compile(r"([^\s()\[\]#\"'“‘][^()\[\]\"“”]*)((?:\([^()]*\)\s*)*)")
 _DIRECTION: Final = re.compile(r"\s*\(([^()]*)\)\s*([,.;:!?…]?)")
+# A name with its directions is no longer than this.
+_LONGEST: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +36,43 @@ class Line:
 def lines_of(text: str, is_known: Callable[[str], bool]) -> Iterator[Line]:
     """The lines of a dialogue. What comes before the first name has the name "".
 
-    A name that is not known is one where it looks like one: a few words, each with a capital.
+    A name that is not known is one where it looks like one: a few words, each with a capital, on a line that is not
+    indented. A paragraph in brackets is a stage direction, and what follows a # a comment: neither is spoken.
     """
     open_line: Line | None = None
+    is_fresh = True
     for number, written in enumerate(text.split("\n")):
-        found = _NAMED.fullmatch(written.strip())
-        if found and (is_known(found["name"]) or _looks_named(found["name"])):
+        words = written.strip()
+        if words.startswith("# ") or (is_fresh and _is_stage_direction(words)):
+            continue
+        is_fresh = not words
+        named = _named(words, is_known, is_indented=written[:1].isspace())
+        if named:
             if open_line is not None:
                 yield open_line
-            words = f"{found['direction'] or ''} {found['words']}".strip()
-            open_line = Line(found["name"], words, number)
-        elif written.strip():
+            open_line = Line(*named, number)
+        elif words:
             before = open_line or Line("", "", number)
-            open_line = replace(before, words=f"{before.words} {written.strip()}".strip())
+            open_line = replace(before, words=f"{before.words} {words}".strip())
     if open_line is not None:
         yield open_line
+
+
+def _is_stage_direction(words: str) -> bool:
+    return re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", words) is not None
+
+
+def _named(line: str, is_known: Callable[[str], bool], *, is_indented: bool) -> tuple[str, str] | None:
+    """(name, words) of a line that begins with who says it; a known name may stand behind a dash."""
+    colon = min((at for at in (line.find(":", 0, _LONGEST), line.find("：", 0, _LONGEST)) if at >= 0), default=-1)
+    head = _HEAD.fullmatch(line[: max(colon, 0)].removeprefix("- ").strip())
+    if head is None:
+        return None
+    name, rest = head[1].strip(), line[colon + 1 :]
+    looks_so = not is_indented and rest[:1].strip() == "" and not line.startswith("- ") and _looks_named(name)
+    if not (is_known(name) or looks_so):
+        return None
+    return name, f"{head[2].strip()} {rest.strip()}".strip()
 
 
 def _looks_named(name: str) -> bool:
@@ -84,7 +106,7 @@ def spread_dialogue(
         if known and role is None and said.name not in voices:
             what = f'"{said.name}" is neither in the cast nor a voice' if said.name else "this line has no speaker"
             near = did_you_mean(said.name, [*cast, *voices]) if said.name else "begin it with NAME:"
-            say(at, what, near or f"add it to cast: {{{said.name}: VOICE}}")
+            say(at, what, near or f"add it to cast: {{{said.name}: VOICE}}, or indent the line, if it goes on")
         words = directed(said.words)
         if not re.sub(r"<cue [^>]*>", "", words).strip(" .,;:!?…"):
             continue

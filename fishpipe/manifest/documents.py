@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 
 Kind = Literal["heading", "paragraph", "break", "code"]
 
-_FRONT: Final = re.compile(r"\A---[ \t]*\n(.*?)(?:^|\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT: Final = re.compile(r"\A---[ \t]*\n(?=\S)(.*?)(?:^|\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _RULE: Final = re.compile(r"[ \t]*([*_#-])([ \t]*\1){2,}[ \t]*")
-_SPEECH: Final = re.compile(r"</?(break|sub|say-as|phoneme|emphasis|prosody|cue)\b[^>]*>")
+# Comments, styles, and the tags of HTML, whose words are read; others are left to the markup to judge.
+_HTML: Final = (
+    "a abbr address article aside b bdi bdo big blockquote br center cite code col colgroup dd del details dfn div "
+    "dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i iframe img input ins kbd label li link "
+    "main mark meta nav ol p picture pre q rp rt ruby samp section small source span strike strong summary sup "
+    "table tbody td tfoot th thead time tr tt u ul var video wbr"
+)
+_UNREAD: Final = re.compile(
+    rf"<!--.*?-->|<(script|style)\b.*?</\1>|</?(?:{'|'.join(_HTML.split())})(?=[\s/>])[^>]*>|<sub>|<!DOCTYPE[^>]*>",
+    re.DOTALL | re.IGNORECASE,
+)
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?(?:www\.)?([^/?#]+).*", re.IGNORECASE | re.DOTALL)
 
 
@@ -87,9 +97,8 @@ class _Markdown:
     def __init__(self, file: str) -> None:
         self.file = file
         self.notes: dict[str, Block] = {}
-        self._note = self._prefix = ""
+        self._note = ""
         self._level = 0
-        self._lists: list[int | None] = []
         self._cells: list[str] | None = None
 
     def document(self, text: str) -> Document:
@@ -97,7 +106,7 @@ class _Markdown:
         from markdown_it import MarkdownIt
         from mdit_py_plugins.footnote import footnote_plugin
 
-        tokens = MarkdownIt("commonmark").enable("table").use(footnote_plugin).parse(text)
+        tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(footnote_plugin).parse(text)
         return Document(tuple(block for token in tokens for block in self._block(token)), notes=self.notes)
 
     def _block(self, token: Token) -> Iterator[Block]:
@@ -108,8 +117,8 @@ class _Markdown:
             case "fence" | "code_block":
                 yield Block("code", _escaped(token.content.strip()), span)
             case "html_block":
-                words = re.sub(r"<!--.*?-->", "", token.content, flags=re.DOTALL).strip()
-                if _SPEECH.match(words):
+                words = " ".join(_UNREAD.sub(" ", token.content).split())
+                if words:
                     yield Block("paragraph", words, span)
             case "inline":
                 yield from self._words(token, span)
@@ -130,15 +139,6 @@ class _Markdown:
                 self._note = ""
             case "heading_open" | "heading_close":
                 self._level = int(token.tag[1:]) if token.nesting == 1 else 0
-            case "ordered_list_open":
-                self._lists.append(int(token.attrs.get("start", 1)))
-            case "bullet_list_open":
-                self._lists.append(None)
-            case "ordered_list_close" | "bullet_list_close":
-                self._lists.pop()
-            case "list_item_open" if (number := self._lists[-1]) is not None:
-                self._prefix = f"{number}. "
-                self._lists[-1] = number + 1
             case "tr_open":
                 self._cells, self._row = [], span
             case _:
@@ -155,8 +155,7 @@ class _Markdown:
             )
         elif words:
             kind: Kind = "heading" if self._level else "paragraph"
-            yield Block(kind, self._prefix + words, span, self._level, tuple(named))
-            self._prefix = ""
+            yield Block(kind, words, span, self._level, tuple(named))
 
 
 def _name(token: Token) -> str:
@@ -165,32 +164,34 @@ def _name(token: Token) -> str:
 
 
 def _inline(children: Sequence[Token]) -> tuple[str, list[str]]:
-    """The words of a paragraph, and the footnotes that it names."""
+    """The words of a paragraph, and the footnotes that it names; what is struck out is not read."""
     words: list[str] = []
     notes: list[str] = []
-    in_auto = False
+    inside = ""
     for child in children:
-        match child.type:
-            case "text" | "text_special":
-                found = _ADDRESS.fullmatch(child.content) if in_auto else None
-                words.append(_escaped(found[1] if found else child.content))
-            case "code_inline":
-                words.append(_escaped(child.content))
-            case "softbreak":
-                words.append(" ")
-            case "hardbreak":
-                words.append("\n")
-            case "link_open":
-                in_auto = child.info == "auto"
-            case "link_close":
-                in_auto = False
-            case "html_inline" if _SPEECH.fullmatch(child.content):
-                words.append(child.content)
-            case "footnote_ref":
-                notes.append(_name(child))
-            case _:
-                pass
-    return "".join(words).strip(), notes
+        if child.type in ("s_open", "link_open", "s_close", "link_close"):
+            inside = (child.info or child.type) if child.nesting == 1 else ""
+        elif child.type == "footnote_ref":
+            notes.append(_name(child))
+        elif inside != "s_open":
+            words.append(_read(child, is_address=inside == "auto"))
+    return re.sub(r"^\[[ xX]\] ", "", "".join(words).strip()), notes
+
+
+def _read(token: Token, *, is_address: bool) -> str:
+    """What is read of one token within a paragraph; of an address, the host."""
+    match token.type:
+        case "text" | "text_special" | "code_inline":
+            found = _ADDRESS.fullmatch(token.content) if is_address else None
+            return _escaped(found[1] if found else token.content)
+        case "softbreak":
+            return " "
+        case "hardbreak":
+            return "\n"
+        case "html_inline":
+            return _UNREAD.sub(lambda tag: " " if tag[0].startswith("<br") else "", token.content)
+        case _:
+            return ""
 
 
 def _escaped(text: str) -> str:

@@ -6,6 +6,7 @@ in their order, in what the words left.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,6 +27,9 @@ Case = Literal["exact", "any", "smart"]
 # A pattern that needs longer than this for one text is one that never ends.
 _PATIENCE: Final = 0.5
 # Where words are not set apart by spaces, a word may stand anywhere.
+_APOSTROPHE: Final = regex.compile("\\\\?'|’")
+_PLAIN: Final = regex.compile("['’]")
+_LETTER: Final = r"[^\W\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 _UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 
@@ -49,7 +53,7 @@ class Entry:
     @property
     def first_word(self) -> str:
         """A word that each text has that this is found in; none for a pattern."""
-        return "" if self.is_pattern else self.word.split()[0].casefold()
+        return "" if self.is_pattern else _PLAIN.split(self.word.split()[0].casefold())[0]
 
     @property
     def source(self) -> str:
@@ -57,10 +61,10 @@ class Entry:
         is_exact = self.case == "exact" or (self.case == "smart" and self.word != self.word.lower())
         flags = "" if is_exact else "(?i)"
         if self.is_pattern:
-            return f"{'' if self.case != 'any' else flags}{self.word[1:-1]}"
-        words = r"\s+".join(regex.escape(part) for part in self.word.split())
-        before = "" if _UNSPACED.match(self.word[0]) else r"(?<![\w])"
-        after = "" if _UNSPACED.match(self.word[-1]) else r"(?![\w])"
+            return f"{'' if self.case != 'any' else flags}(?<!{_LETTER})(?:{self.word[1:-1]})(?!{_LETTER})"
+        words = r"\s+".join(_APOSTROPHE.sub("['’]", regex.escape(part)) for part in self.word.split())
+        before = "" if _UNSPACED.match(self.word[0]) else f"(?<!{_LETTER})"
+        after = "" if _UNSPACED.match(self.word[-1]) else f"(?!{_LETTER})"
         return f"{flags}{before}{words}{after}"
 
     def speaks(self, language: str, voices: Sequence[str]) -> bool:
@@ -82,10 +86,11 @@ class Respelled:
 
 @dataclass
 class Lexicon:
-    """All entries; `used` are the words of those that a text had."""
+    """All entries; `used` are the words of those that a text had. The patterns have `patience` (s) for all texts."""
 
     entries: tuple[Entry, ...] = ()
     used: set[str] = field(default_factory=set)
+    patience: float = 20.0
     _chosen: dict[tuple[str, tuple[str, ...]], list[tuple[Any, Entry, str]]] = field(default_factory=dict)
 
     def respell(self, text: str, language: str, voices: tuple[str, ...]) -> list[Respelled]:
@@ -94,7 +99,11 @@ class Lexicon:
         folded = text.casefold()
         for pattern, entry, first in self._for(language, voices):
             if first in folded:
+                began = time.monotonic() if entry.is_pattern else 0.0
                 stretches = [one for stretch in stretches for one in _replaced(stretch, pattern, entry)]
+                self.patience -= time.monotonic() - began if entry.is_pattern else 0.0
+                if self.patience < 0:
+                    raise TimeoutError
         self.used |= {stretch.entry.word for stretch in stretches if stretch.entry}
         return [stretch for stretch in stretches if stretch.written or stretch.said]
 
@@ -121,7 +130,7 @@ def _replaced(stretch: Respelled, pattern: Any, entry: Entry) -> Iterator[Respel
             continue
         before = stretch.written[position : match.start()]
         yield Respelled(before, before)
-        said = match.expand(entry.say) if entry.is_pattern else entry.say
+        said = match.expand(entry.say) if entry.is_pattern and not entry.phonemes else entry.say
         yield Respelled(match[0], said, entry)
         position = match.end()
     rest = stretch.written[position:]
@@ -173,17 +182,22 @@ def _place(node: nodes.Node, name: str) -> Span:
 
 def _compiles(entry: Entry, at: Span, say: Say) -> bool:
     try:
-        pattern = regex.compile(entry.source)
         if entry.is_pattern:
+            regex.compile(entry.word[1:-1])
+        pattern = regex.compile(entry.source)
+        if entry.is_pattern and not entry.phonemes:
             _check_template(pattern, entry.say)
-    except (regex.error, IndexError) as error:
+    except (regex.error, IndexError, OverflowError, RecursionError) as error:
         say(at, f"{entry.word} is no regular expression: {error}", r"write /WORDS/, with \1 in say: for its groups")
         return False
     return True
 
 
 def _check_template(pattern: Any, say: str) -> None:  # noqa: ANN401
-    """Raise regex.error where a respelling names a group that the pattern does not have."""
+    """Raise IndexError where a respelling names a group that the pattern does not have, or has another escape."""
+    odd = regex.search(r"\\(?!\d|g<\w+>|\\)", say)
+    if odd:
+        raise IndexError(f"its respelling has {say[odd.start() : odd.start() + 2]}; write \\1 or \\g<name>")
     for group in regex.findall(r"\\(\d+)|\\g<(\w+)>", say):
         name = group[0] or group[1]
         if name.isdigit() and int(name) > pattern.groups:

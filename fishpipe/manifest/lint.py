@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import langcodes
 
-from fishpipe.errors import Problem, Span
+from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest.model import CreatedVoice, ExistingVoice, Inclusion, Segment, Speech
-from fishpipe.manifest.nodes import Listing, Scalar
 from fishpipe.manifest.places import Places
-from fishpipe.manifest.source import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fishpipe.manifest.model import Manifest
-    from fishpipe.manifest.nodes import Node
 
 CODES: Final[Mapping[str, str]] = {
     "cue-swallowed": "words in brackets that the model performs or leaves out, and does not speak",
@@ -46,6 +43,7 @@ CODES: Final[Mapping[str, str]] = {
     "near-duplicate": "a text that differs from another in signs alone, and is paid for twice",
     "trailing-space": "spaces at the end of a line of text, which make it another text",
     "invisible-sign": "a sign that nobody sees, and that makes it another text",
+    "unknown-code": "a comment that accepts what no finding is called",
 }
 _SIGNS: Final = {
     **dict.fromkeys(map(ord, "“”„«»"), '"'),
@@ -53,6 +51,7 @@ _SIGNS: Final = {
     **dict.fromkeys(map(ord, "–—‐‑"), "-"),
     0xA0: " ",
 }
+_ACCEPTED: Final = re.compile(r"fishpipe:\s*ignore\[([^\]]*)\]")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
 _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -83,17 +82,21 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Lint:
-    """A finding, the segment that it is about (""), and the fix where there is a safe one."""
+    """A finding, and the fix where there is a safe one.
+
+    `otherwise` is another fix with the same effect, for where this one would change what is paid for.
+    """
 
     problem: Problem
-    address: str = ""
     fix: Fix | None = None
+    otherwise: Fix | None = None
 
 
 def lint(manifest: Manifest) -> list[Lint]:
     """All findings that no comment accepts, in the order of the files."""
     places = Places(manifest.texts)
-    found = [*_warned(manifest, places), *_segments(manifest, places), *_twice(manifest, places), *_unused(manifest)]
+    found = [*_warned(manifest, places), *_segments(manifest, places), *_twice(manifest, places)]
+    found += [*_unused(manifest), *_codes(manifest)]
     kept = {(one.problem, one.fix): one for one in found if not places.ignores(one.problem.span, one.problem.code)}
     return sorted(kept.values(), key=lambda one: one.problem)
 
@@ -126,14 +129,10 @@ def _segments(manifest: Manifest, places: Places) -> Iterator[Lint]:
         words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", shown)
         if not words:
             hint = "give it words, or remove it"
-            yield Lint(
-                Problem(at, f'"{shown[:20]}" has no words: it comes out as noise', hint, "no-words"), segment.address
-            )
+            yield Lint(Problem(at, f'"{shown[:20]}" has no words: it comes out as noise', hint, "no-words"))
         elif len(words) == 1 and segment.address == segment.line:
             message = f'"{shown[:40]}" is a single word, which often comes out as noise'
-            yield Lint(
-                Problem(at, message, "lead it in, or join it to the line beside it", "lone-word"), segment.address
-            )
+            yield Lint(Problem(at, message, "lead it in, or join it to the line beside it", "lone-word"))
         yield from _signs(segment, speech, places)
         yield from _tongues(segment, speech, manifest)
 
@@ -144,12 +143,12 @@ def _signs(segment: Segment, speech: Speech, places: Places) -> Iterator[Lint]:
     if sign:
         place = places.find(segment.span, sign[0])
         message = f"an invisible sign (U+{ord(sign[0]):04X}) makes this another text"
-        yield Lint(Problem(place, message, "remove it", "invisible-sign"), segment.address, Fix(place, sign[0], ""))
+        yield Lint(Problem(place, message, "remove it", "invisible-sign"), Fix(place, sign[0], ""))
     if _TRAILING.search(speech.text):
         message = "spaces at the end of a line make this another text"
         for place, spaces in _lines_with_spaces(segment.span, speech.text.count("\n"), places):
             fix = Fix(place, spaces, "") if spaces else None
-            yield Lint(Problem(place, message, "remove them", "trailing-space"), segment.address, fix)
+            yield Lint(Problem(place, message, "remove them", "trailing-space"), fix)
 
 
 def _lines_with_spaces(span: Span, breaks: int, places: Places) -> list[tuple[Span, str]]:
@@ -174,11 +173,11 @@ def _tongues(segment: Segment, speech: Speech, manifest: Manifest) -> Iterator[L
         if others and _main(language) != _main(home):
             message = f"{voice.name} has no voice for {language}; it has {', '.join(sorted(others))}"
             hint = f"add languages: {{{language}: …}} to voices.{voice.name}"
-            yield Lint(Problem(segment.span, message, hint, "language-mismatch"), segment.address)
+            yield Lint(Problem(segment.span, message, hint, "language-mismatch"))
     foreign = _foreign(speech.shown or speech.text, language)
     if foreign:
         message = f"this is to be {language}, and has {foreign} letters"
-        yield Lint(Problem(segment.span, message, "set its language:", "language-mismatch"), segment.address)
+        yield Lint(Problem(segment.span, message, "set its language:", "language-mismatch"))
 
 
 def _main(language: str) -> str:
@@ -212,14 +211,30 @@ def _twice(manifest: Manifest, places: Places) -> Iterator[Lint]:
         other, before = first.setdefault(key, (segment, speech))
         if before.text == speech.text:
             continue
-        written = places.find(segment.span, speech.text)
-        fix = (
-            Fix(written, speech.text, before.text) if written is not segment.span and "\n" not in before.text else None
-        )
-        fix = None if fix and any(sign in fix.new and sign not in fix.old for sign in "\"'") else fix
+        fix = _rewritten(segment, speech.text, before.text, places)
+        otherwise = _rewritten(other, before.text, speech.text, places)
         message = f"this differs from {other.address} ({other.span}) in its signs alone, and is paid for as well"
         problem = Problem(segment.span, message, "write both alike", "near-duplicate")
-        yield Lint(problem, segment.address, fix)
+        yield Lint(problem, fix, otherwise)
+
+
+def _rewritten(segment: Segment, old: str, new: str, places: Places) -> Fix | None:
+    """A text as another is written, where it stands as it is on a line."""
+    place = places.find(segment.span, old)
+    clean = "\n" not in new and not any(sign in new and sign not in old for sign in "\"'")
+    return Fix(place, old, new) if clean and place is not segment.span else None
+
+
+def _codes(manifest: Manifest) -> Iterator[Lint]:
+    """Comments that accept what no finding is called."""
+    for file, text in manifest.texts.items():
+        for number, line in enumerate(text.split("\n") if "fishpipe:" in text else (), 1):
+            for found in _ACCEPTED.finditer(line):
+                for name in re.finditer(r"[\w-]+", found[1]):
+                    if name[0] not in CODES:
+                        place = Span(file, number, found.start(1) + name.start() + 1, len(name[0]))
+                        hint = did_you_mean(name[0], CODES) or "fishpipe lint --codes lists them"
+                        yield Lint(Problem(place, f'no finding is called "{name[0]}"', hint, "unknown-code"))
 
 
 def _unused(manifest: Manifest) -> Iterator[Lint]:
@@ -243,24 +258,6 @@ def _unused(manifest: Manifest) -> Iterator[Lint]:
             yield Lint(Problem(script.span, message, "add output:, or remove it", "unreachable-script"))
 
 
-def _is_sound(lines: Sequence[str], fix: Fix) -> bool:
-    """Whether a file is still YAML that holds the new words: a bracket without quotes would begin a list."""
-    if not fix.span.file.endswith((".yaml", ".yml")):
-        return True
-    root, problems = parse("\n".join(lines), fix.span.file)
-    waiting: list[Node | None] = [root]
-    found = False
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Scalar):
-            found = found or (fix.new in node.raw and node.span.line <= fix.span.line)
-        elif isinstance(node, Listing):
-            waiting += node.items
-        elif node is not None:
-            waiting += [value for _, value in node.entries]
-    return found and not problems
-
-
 def fixed(texts: Mapping[str, str], fixes: Iterable[Fix]) -> dict[str, str]:
     """The files that some fixes change, by name, with their new texts; a place that is not as it was is left alone."""
     made: dict[str, list[str]] = {}
@@ -269,6 +266,4 @@ def fixed(texts: Mapping[str, str], fixes: Iterable[Fix]) -> dict[str, str]:
         line, at = lines[fix.span.line - 1], fix.span.column - 1
         if line[at : at + len(fix.old)] == fix.old:
             lines[fix.span.line - 1] = line[:at] + fix.new + line[at + len(fix.old) :]
-            if fix.new and not _is_sound(lines, fix):
-                lines[fix.span.line - 1] = line
     return {name: "\n".join(lines) for name, lines in made.items() if "\n".join(lines) != texts[name]}

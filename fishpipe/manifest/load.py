@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_mean
@@ -27,7 +28,6 @@ from fishpipe.manifest.unroll import Declared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fishpipe.manifest.documents import Document
     from fishpipe.manifest.model import Manifest
@@ -58,13 +58,14 @@ def load(
     profiles: Sequence[str] = (),
     allow_outside: bool = False,
     strict: bool = False,
+    texts: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The manifest at `path` under some profiles, the later on top.
+    """The manifest at `path` under some profiles, the later on top; `texts` are what files hold instead, by name.
 
     Raises ManifestError with every problem found; if `strict`, warnings are problems.
     """
     overrides = {name: resolve(value) if value else "" for name, value in (variables or {}).items()}
-    loader = _Loader(path, overrides, tuple(profiles), allow_outside=allow_outside)
+    loader = _Loader(path, overrides, tuple(profiles), allow_outside=allow_outside, replaced=texts or {})
     manifest = loader.load()
     if manifest is not None:
         loader.problems += crosscheck(manifest, loader.known_scripts, allow_outside=allow_outside)
@@ -81,6 +82,7 @@ class _Loader:
     overrides: Mapping[str, Any]
     profiles: tuple[str, ...]
     allow_outside: bool
+    replaced: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
@@ -157,6 +159,7 @@ class _Loader:
             keys={raw: key for raw, (key, _) in scripts.items()},
             complete=not self.incomplete,
             read=self._document,
+            files=self._text_files,
             line=self.places.line,
         )
 
@@ -177,7 +180,15 @@ class _Loader:
                 raise UsageError(f"--profile {name}: no such profile; {hint}")
             profile = known.get(name)
             if isinstance(profile, nodes.Mapping):
+                self._check_profile(profile)
                 self.roots = overlaid(self.roots, profile)
+
+    def _check_profile(self, profile: nodes.Mapping) -> None:
+        """A script that a profile changes in part is declared by the manifest."""
+        declared = [name for root in self.roots for name in _names(root.get("scripts"))]
+        for name, key, value in _entries(profile.get("scripts")):
+            if name not in declared and not (isinstance(value, nodes.Mapping) and value.get("segments")):
+                self._say(key.span, f'no script "{name}"', did_you_mean(name, declared) or "declare it under scripts")
 
     def _document(self, named: Scalar) -> Document | None:
         """A text file that a segment names, read once; None where it cannot be had."""
@@ -248,6 +259,8 @@ class _Loader:
         elif kind != "file":
             shown = shown if shown.isprintable() else "the file"
             self._say(at, f"{shown} {describe(kind)}", near_name(path) if kind == "missing" else "")
+        elif shown in self.replaced:
+            return self.replaced[shown].encode()
         else:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
@@ -272,15 +285,32 @@ class _Loader:
                 return []
         return found
 
-    def _files_at(self, path: Path, at: Span) -> list[Path]:
-        """A file, or all YAML files of a folder, in their natural order (ch-2 before ch-10)."""
-        if kind_of(path) != "folder":
+    def _text_files(self, named: Scalar) -> list[str]:
+        """The text files that a path, a folder or a pattern (*.md) stands for, from the file that names them."""
+        folder = self.folders[named.span.file]
+        whole = folder / str(named.value)
+        if kind_of(whole) != "folder" and not set("*?").intersection(whole.name):
+            return [str(named.value)]
+        found = self._files_at(whole, named.span, (".md", ".markdown", ".txt"))
+        return [Path(os.path.relpath(path, folder)).as_posix() for path in found]
+
+    def _files_at(self, path: Path, at: Span, suffixes: Sequence[str] | None = None) -> list[Path]:
+        """A file, or those of a folder or a pattern in their natural order (ch-2 before ch-10), without hidden ones."""
+        pattern = set("*?").intersection(path.name)
+        if kind_of(path) != "folder" and not pattern:
             return [path]
-        found = [file for file in path.iterdir() if file.suffix in _YAML and kind_of(file) == "file"]
+        inside = path.parent.glob(path.name) if pattern else path.iterdir()
+        suffixes = _YAML if suffixes is None else suffixes
+        found = [
+            file
+            for file in inside
+            if file.suffix.lower() in suffixes and not file.name.startswith(".") and kind_of(file) == "file"
+        ]
         if not found:
-            self._say(at, f"{self._shown(path)} is a folder without .yaml files", "name a file, or add one")
+            what = "has no match" if pattern else f"is a folder without {suffixes[0]} files"
+            self._say(at, f"{self._shown(path)} {what}", "name a file, or add one")
         return sorted(
-            found, key=lambda file: [int(part) if part.isdigit() else part for part in _PARTS.split(file.name)]
+            found, key=lambda file: [int(part) if part.isdecimal() else part for part in _PARTS.split(file.name)]
         )
 
     def _scope(self, checker: Checker) -> dict[str, Any]:

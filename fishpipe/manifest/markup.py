@@ -15,7 +15,11 @@ from fishpipe.manifest.cues import Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_TAG: Final = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<rest>[^<>]*?)(?P<empty>/?)>")
+_TAG: Final = re.compile(
+    r"<(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?=[\s/>])(?P<rest>[^<>]*?)(?P<empty>/?)>|<!--.*?-->", re.DOTALL
+)
+# So many slips of one text are told.
+_MOST_TOLD: Final = 20
 _ATTRIBUTE: Final = re.compile(r"\s*([\w:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')\s*")
 _ENTITY: Final = re.compile(r"&(lt|gt|amp|quot|apos);")
 _ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
@@ -139,6 +143,9 @@ class _Parser:
         for match in _TAG.finditer(self.text):
             self._words(position, match.start())
             position = match.end()
+            if match["name"] is None:
+                self.tokens.append(Break(None, "none", self._style))
+                continue
             if match["close"]:
                 self._leave(match)
             else:
@@ -148,7 +155,8 @@ class _Parser:
             self._say(left.match, f"<{left.name}> is not closed", f"close it with </{left.name}>")
 
     def _say(self, match: re.Match[str], message: str, hint: str = "") -> None:
-        self.findings.append(Finding(match[0], match.start(), message, hint, fatal=True))
+        if len(self.findings) < _MOST_TOLD:
+            self.findings.append(Finding(match[0], match.start(), message, hint, fatal=True))
 
     def _words(self, start: int, end: int) -> None:
         if end > start:

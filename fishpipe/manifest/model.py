@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Micros = NewType("Micros", int)
 Usd = NewType("Usd", float)
 
+# Where the lexicon changed a text: start, end, the entry's word, what is written.
+Respelled = tuple[int, int, str, str]
+
 Api = Literal["tts", "audios"]
 Format = Literal["mp3", "pcm"]
 Delivery = Literal["poll", "wait", "callback"]
@@ -126,12 +129,12 @@ class Speech:
     """A text as it is sent, and the voices that speak it (none: the service's own); `places` are those of its settings.
 
     `take` is set where the manifest says which rendering it wants. `shown` is the text as captions have it, and
-    `respelled` are (start, end, word) of what the lexicon put into the text.
+    `respelled` are (start, end, word, written) of what the lexicon put into the text.
     """
 
     text: str
     shown: str = ""
-    respelled: tuple[tuple[int, int, str], ...] = ()
+    respelled: tuple[Respelled, ...] = ()
     voices: tuple[Voice, ...]
     settings: Settings
     places: Mapping[str, Span] = field(default_factory=dict, hash=False)

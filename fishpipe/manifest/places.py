@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from fishpipe.manifest.nodes import Scalar
     from fishpipe.manifest.template import TemplateError
 
+# A comment of ours at the end of a line of text is none of its words.
+COMMENT: Final = re.compile(
+    r"[ \t]*(?:#|<!--)[ \t]*fishpipe:[ \t]*ignore(?:\[[\w\s,-]*\])?(?:[ \t]*-->)?[ \t]*$", re.MULTILINE
+)
 _IGNORED: Final = re.compile(r"(?:#|<!--)\s*fishpipe:\s*ignore(?:\[([\w\s,-]*)\])?|# as meant")
+_BLOCK: Final = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?$")
 # How far below its place the words of a value are looked for.
 _REACH: Final = 200
 
@@ -46,7 +51,7 @@ class Places:
         `span` itself where they cannot be found.
         """
         lines = self.lines(span.file)
-        for number in range(span.line, min(span.line + _REACH, len(lines) + 1)):
+        for number in range(span.line, self._end(span, lines)):
             at = span.column - 2 if number == span.line else -1
             while words and (at := lines[number - 1].find(words, at + 1)) >= 0:
                 if earlier == 0:
@@ -54,12 +59,27 @@ class Places:
                 earlier -= 1
         return span
 
+    @staticmethod
+    def _end(span: Span, lines: list[str]) -> int:
+        """The line behind a value: one that is indented no deeper than its first, or is empty in a text file."""
+        most = min(span.line + _REACH, len(lines) + 1)
+        if not 0 < span.line <= len(lines):
+            return most
+        is_yaml = span.file.endswith((".yaml", ".yml"))
+        first = len(lines[span.line - 1]) - len(lines[span.line - 1].lstrip())
+        for number in range(span.line + 1, most):
+            line = lines[number - 1]
+            if (line.strip() and len(line) - len(line.lstrip()) <= first) if is_yaml else not line.strip():
+                return number
+        return most
+
     def ignores(self, span: Span, code: str) -> bool:
-        """Whether a comment on the line, or alone on the one above, takes what looks odd there as meant."""
+        """Whether a comment takes what looks odd as meant: on the line, alone on the one above, or in the block."""
         lines = self.lines(span.file)
         written = lines[span.line - 1] if 0 < span.line <= len(lines) else ""
         above = lines[span.line - 2].strip() if 1 < span.line <= len(lines) + 1 else ""
-        for text in (written, above if above.startswith(("#", "<!--")) else ""):
+        block = lines[span.line : self._end(span, lines) - 1] if _BLOCK.search(written) else []
+        for text in (written, above if above.startswith(("#", "<!--")) else "", *block):
             for found in _IGNORED.finditer(text):
                 if not found[1] or code in re.split(r"[\s,]+", found[1]):
                     return True

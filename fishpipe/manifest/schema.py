@@ -180,7 +180,7 @@ class Checker:
         scalars = [(schema, name) for schema, name in branches if name != "template"]
         flat: list[tuple[Schema, str]] = []
         for schema, name in scalars:
-            inner = schema.get("anyOf")
+            inner = schema.get("anyOf") if "properties" not in schema else None
             flat += [(resolve(s, name)) for s in inner] if inner else [(schema, name)]
         flat = [(schema, name) for schema, name in flat if name != "template"]
         complaints = []
@@ -231,7 +231,9 @@ class Checker:
             if raw == "output" and not self.unroller.holds_output(value, scope):
                 continue
             waits = _late(node, raw, value, scope) or _raw(value, path, schema)
-            checked = waits or self._visit(value, inner, (*path, raw), scope, key.span)
+            is_known = waits is not None and not (isinstance(waits, Late) and not is_template(waits.value))
+            checked = waits if is_known else self._visit(value, inner, (*path, raw), scope, key.span)
+            checked = waits if checked is not None and waits is not None else checked
             if checked is not None:
                 entries.append((key, checked))
             elif raw not in schema.get("properties", {}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from fishpipe.manifest.cascade import Layer, edits, longest, micros, sentence_ga
 from fishpipe.manifest.cues import Finding, check_cues
 from fishpipe.manifest.model import Asset, Edits, Inclusion, Micros, OneShotVoice, Pause, Segment, Speech, Under
 from fishpipe.manifest.nodes import Listing, Scalar
+from fishpipe.manifest.places import COMMENT
 from fishpipe.manifest.sounds import read_asset, read_bed
 from fishpipe.manifest.speaking import Asked, Piece, Silence, Spoken, speak
 
@@ -83,8 +85,10 @@ class SegmentBuilder:
         first = len(self.segments)
         self.add(item.get("segments"), (own, *groups), language)
         title = _word(item, "chapter")
-        if title and len(self.segments) > first and self.segments[first].chapter is None:
-            self.segments[first] = replace(self.segments[first], chapter=title)
+        if title and len(self.segments) > first:
+            # A part whose first chapter begins with it: the mark of both.
+            inner = self.segments[first].chapter
+            self.segments[first] = replace(self.segments[first], chapter=f"{title}: {inner}" if inner else title)
         bed = read_bed(item.get("bed"), self.common.folders, self._say)
         if bed is not None and len(self.segments) > first:
             self.beds.append(Under(bed=bed, first=first, last=len(self.segments) - 1))
@@ -98,6 +102,10 @@ class SegmentBuilder:
         label = (str(given.value) if isinstance(given, Scalar) else f"{self._number:04d}") + (
             f".{line}" if line else ""
         )
+        if _word(item, "named"):
+            # The name of a paragraph follows from its words, which may occur again.
+            others = (f"{label}-{number}" for number in itertools.count(2))
+            label = next(name for name in itertools.chain([label], others) if name not in self._seen)
         self._register(label, (given or item).span)
         return label
 
@@ -151,6 +159,7 @@ class SegmentBuilder:
         if not isinstance(node, Scalar):
             return ()
         text = unicodedata.normalize("NFC", node.raw if not isinstance(node.value, str) else node.value).strip()
+        text = COMMENT.sub("", text).strip() if "fishpipe:" in text else text
         if not text:
             self._say(node.span, "text renders to nothing", "give it words, or use pause:")
             return ()

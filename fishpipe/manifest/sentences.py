@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left, bisect_right
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
 
 _CLAUSE: Final = re.compile(r"[;:—–][\"'”’»)]*\s+|,[\"'”’»)]*\s+|[，；：、]")
 _INITIAL: Final = re.compile(r"(?:^|[\s(“\"«])[^\W\d_a-zß-ÿ]\.\s+$")
 _OPENING: Final = re.compile(r"[\"'“‘«(\[–—…-]*\s?(.)", re.DOTALL)
 _SPACE: Final = re.compile(r"\s+")
 _DECIDES: Final = 24
+_DECIDES_ALIKE: Final = 240
 # A piece of fewer characters is not made while there is another way: it would come out as noise.
 _TINY: Final = 15
 
@@ -51,31 +54,63 @@ def cuts(text: str, most: int, language: str, whole: Sequence[tuple[int, int]] =
     """
     if len(text) <= most:
         return []
-    inside = {offset for start, end in whole for offset in range(start + 1, end)}
-    ranks = [
-        [offset for offset in sentence_ends(text, language) if offset not in inside],
-        [match.end() for match in _CLAUSE.finditer(text) if match.end() not in inside],
-        [match.end() for match in _SPACE.finditer(text) if match.end() not in inside],
-        [offset for offset in range(1, len(text)) if offset not in inside],
-    ]
-    return _halved(text, 0, len(text), most, ranks)
+    cutter = _Cutter(text, most, language, whole)
+    places, waiting = [], [(0, len(text))]
+    while waiting:
+        start, end = waiting.pop()
+        cut = cutter.cut(start, end)
+        if cut:
+            places.append(cut)
+            waiting += [(start, cut), (cut, end)]
+    return sorted(places)
 
 
-def _halved(text: str, start: int, end: int, most: int, ranks: Sequence[Collection[int]]) -> list[int]:
-    if len(text[start:end].strip()) <= most:
-        return []
-    for rank, guard in ((0, most // 4), (0, _TINY), (1, most // 4), (2, most // 4), (0, 1), (1, 1), (2, 1)):
-        inner = [offset for offset in ranks[rank] if start + guard <= offset <= end - guard]
-        if inner:
-            cut = max(inner, key=lambda offset: (text[offset - 2 : offset] == "\n\n", _lot(text, offset)))
-            break
-    else:
-        cut = max((offset for offset in ranks[3] if start < offset <= start + most), default=0)
-    if not cut:
-        return []
-    return [*_halved(text, start, cut, most, ranks), cut, *_halved(text, cut, end, most, ranks)]
+class _Cutter:
+    """Finds the place to cut a part of one text at."""
 
+    def __init__(self, text: str, most: int, language: str, whole: Sequence[tuple[int, int]]) -> None:
+        self.text, self.most, self.language = text, most, language
+        self._inside = {offset for start, end in whole for offset in range(start + 1, end)}
+        self._lots: dict[int, tuple[bool, bytes, bytes]] = {}
 
-def _lot(text: str, offset: int) -> bytes:
-    """What decides between two places: the words that follow."""
-    return hashlib.sha256(text[offset : offset + _DECIDES].encode()).digest()
+    @cached_property
+    def sentences(self) -> list[int]:
+        """Where sentences end."""
+        return self._outside(sentence_ends(self.text, self.language))
+
+    @cached_property
+    def clauses(self) -> list[int]:
+        """Where clauses end."""
+        return self._outside(match.end() for match in _CLAUSE.finditer(self.text))
+
+    @cached_property
+    def spaces(self) -> list[int]:
+        """Where words begin."""
+        return self._outside(match.end() for match in _SPACE.finditer(self.text))
+
+    def _outside(self, offsets: Iterable[int]) -> list[int]:
+        return [offset for offset in offsets if offset not in self._inside]
+
+    def cut(self, start: int, end: int) -> int:
+        """Where to cut; 0 where a part is short enough, or cannot be cut."""
+        if end - start <= self.most or len(self.text[start:end].strip()) <= self.most:
+            return 0
+        for name, guard in (
+            *(("sentences", self.most // 4), ("sentences", _TINY), ("clauses", self.most // 4)),
+            *(("spaces", self.most // 4), ("sentences", 1), ("clauses", 1), ("spaces", 1)),
+        ):
+            offsets: list[int] = getattr(self, name)
+            first, last = bisect_left(offsets, start + guard), bisect_right(offsets, end - guard)
+            if first < last:
+                middle = (start + end) // 2
+                return max(offsets[first:last], key=lambda offset: (*self._lot(offset), -abs(middle - offset)))
+        hard = next((at for at in range(start + self.most, start, -1) if at not in self._inside), 0)
+        return hard or next((at for at in range(start + self.most, end) if at not in self._inside), 0)
+
+    def _lot(self, offset: int) -> tuple[bool, bytes, bytes]:
+        """What decides between two places: a paragraph's end, then the words that follow; more of them where alike."""
+        if offset not in self._lots:
+            near, far = (self.text[offset : offset + reach].encode() for reach in (_DECIDES, _DECIDES_ALIKE))
+            is_paragraph = self.text[offset - 2 : offset] == "\n\n"
+            self._lots[offset] = (is_paragraph, hashlib.sha256(near).digest(), hashlib.sha256(far).digest())
+        return self._lots[offset]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fishpipe.manifest.lexicon import Entry, Lexicon
+    from fishpipe.manifest.model import Respelled
 
 # What a text without any of these has nothing to say to this module.
 _SIGNS: Final = re.compile(r"[<&\[(]|  ")
@@ -67,12 +68,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words for one call; `respelled` are (start, end, word of the lexicon) in what is sent."""
+    """Words for one call; `respelled` is what the lexicon put into it."""
 
     sent: str
     shown: str
     style: Style = PLAIN
-    respelled: tuple[tuple[int, int, str], ...] = ()
+    respelled: tuple[Respelled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def _groups(tokens: Sequence[markup.Token], asked: Asked) -> Iterator[Silence | 
     """Tokens that are spoken in one call, and the silences between."""
     group: list[markup.Token] = []
     for token in tokens:
-        silent = isinstance(token, Break) and (token.micros is not None or asked.model == "fish-tts")
+        is_timed = isinstance(token, Break) and token.micros is not None
+        silent = is_timed or (asked.model == "fish-tts" and isinstance(token, Break) and token.strength in _SILENCES)
         if group and (silent or token.style != group[0].style):
             yield group
             group = []
@@ -199,26 +201,42 @@ def _cue(cue: Cue, model: str, findings: list[Finding]) -> str:
     if not cue.direction:
         near = did_you_mean(bare, CUES) or "use model: s2-pro for free cues"
         findings.append(Finding(f'"{cue.name}"', cue.start, f'"{cue.name}" is no cue of s1', near, fatal=True))
-    elif bare != "emphasis":
+    else:
         hint = "use model: s2-pro for free directions"
         findings.append(
             Finding(
-                f"({cue.name})", cue.start, f"s1 has no cue for ({cue.name}): it is left out", hint, code="cue-dropped"
+                f"({cue.name})", cue.start, f"s1 has no cue for {cue.name}: it is left out", hint, code="cue-dropped"
             )
         )
     return ""
 
 
 def _piece(runs: Sequence[Run], style: Style) -> Piece:
+    runs = _without_double_spaces(runs)
     sent = "".join(run.sent for run in runs)
     lead, at = len(sent) - len(sent.lstrip()), 0
     respelled = []
     for run in runs:
-        if run.entry is not None:
-            respelled.append((at - lead, at - lead + len(run.sent), run.entry.word))
+        if run.entry is not None or (run.shown and run.shown != run.sent):
+            word = run.entry.word if run.entry else ""
+            respelled.append((at - lead, at - lead + len(run.sent), word, run.shown))
         at += len(run.sent)
     shown = re.sub(r"[ \t]{2,}", " ", "".join(run.shown for run in runs)).strip()
     return Piece(sent.strip(), shown, style, tuple(respelled))
+
+
+def _without_double_spaces(runs: Sequence[Run]) -> list[Run]:
+    """The runs, where a mark that sends nothing leaves no second space behind."""
+    kept: list[Run] = []
+    ends_in_space = after_nothing = False
+    for run in runs:
+        if not run.sent and not run.shown:
+            after_nothing = True
+            continue
+        is_double = after_nothing and ends_in_space and run.plain and run.sent[:1] == " "
+        kept.append(replace(run, sent=run.sent[1:], shown=run.shown[1:]) if is_double else run)
+        ends_in_space, after_nothing = run.sent[-1:] == " ", False
+    return kept
 
 
 def _joined(words: Piece | Silence, signs: Piece) -> Piece:

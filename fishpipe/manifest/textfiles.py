@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +31,6 @@ def spread_document(node: Mapping, document: Document, rendered: Callable[[Scala
     title = options["chapter"]
     prefix = f"{options['id']}." if options["id"] else ""
     common = node.without(*_OWN)
-    seen: Counter[str] = Counter()
     part = breaks = 0
     for block in _arranged(document, options):
         if block.kind == "heading" and block.level <= int(options["chapters"] or 0):
@@ -43,7 +41,7 @@ def spread_document(node: Mapping, document: Document, rendered: Callable[[Scala
         part += 1
         if block.kind == "break":
             breaks += 1
-            more |= {"pause": str(options["scene_break"]), "id": f"{prefix}break-{breaks}"}
+            more |= {"pause": str(options["scene_break"]), "id": f"{prefix}break-{breaks}", "named": True}
             yield Mapping(block.span, ()).having(goes_on=part > 1, **more)
             title = None
             continue
@@ -52,9 +50,7 @@ def spread_document(node: Mapping, document: Document, rendered: Callable[[Scala
             part -= 1
             continue
         title = None
-        name = label(words.raw)
-        seen[name] += 1
-        more["id"] = prefix + (name if seen[name] == 1 else f"{name}-{seen[name]}")
+        more |= {"id": prefix + label(words.raw), "named": True}
         made = replace(common, span=block.span).having(goes_on=part > 1, **more)
         yield replace(made, entries=((Scalar(block.span, "text", "text"), words), *made.entries))
 
@@ -77,11 +73,13 @@ def _option(node: Mapping, name: str) -> Any:  # noqa: ANN401
 def _arranged(document: Document, options: dict[str, Any]) -> Iterator[Block]:
     """The blocks that are heard, with the footnotes where they are asked for."""
     at_end: list[Block] = []
+    read: set[str] = set()
     for block in document.blocks:
         if block.kind == "code" and options["code"] == "skip":
             continue
         yield block
-        notes = [document.notes[name] for name in block.notes if name in document.notes]
+        notes = [document.notes[name] for name in block.notes if name in document.notes and name not in read]
+        read.update(block.notes)
         if options["footnotes"] == "after":
             yield from notes
         elif options["footnotes"] == "end":

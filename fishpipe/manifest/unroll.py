@@ -47,6 +47,7 @@ class Declared:
     keys: Mapping[str, Scalar] = field(default_factory=dict)
     complete: bool = True
     read: Callable[[Scalar], Document | None] | None = None
+    files: Callable[[Scalar], list[str]] | None = None
     line: Callable[[Scalar, int, str], Span] = _no_place
 
 
@@ -92,7 +93,11 @@ class Unroller:
         scope = self.in_language(node, scope)
         bare = node.without("for_each", "when")
         for index, deeper in enumerate(self._each(node.get("for_each"), scope), 1):
-            if self.holds(node.get("when"), deeper):
+            if not self.holds(node.get("when"), deeper):
+                continue
+            if "text_file" in keys:
+                yield from self._files(number, _numbered(bare, index) if "for_each" in keys else bare, deeper)
+            else:
                 yield self._one(number, _numbered(bare, index) if "for_each" in keys else bare, deeper, keys)
 
     def _one(self, number: int, node: nodes.Mapping, scope: Scope, keys: frozenset[str]) -> Item:
@@ -100,12 +105,27 @@ class Unroller:
             return number, node, scope, lambda checked: self.variants.inclusions(checked, scope)
         if "dialogue" in keys:
             return number, node, scope, self._lines
-        if "text_file" in keys:
-            document = self._document(node, scope)
-            if document is not None:
-                scope = {**scope, **front_of(document)}
-            return number, node, scope, lambda checked: self._paragraphs(checked, document, scope)
         return number, node, scope, None
+
+    def _files(self, number: int, node: nodes.Mapping, scope: Scope) -> Iterator[Item]:
+        """The text files of a segment: one, one by language, or those of a folder or a pattern."""
+        path = node.get("text_file")
+        if isinstance(path, nodes.Mapping):
+            path = by_language(path, str(scope.get("language") or ""))
+        if not isinstance(path, Scalar) or not isinstance(path.value, str) or self.declared.files is None:
+            yield number, node, scope, lambda _: ()
+            return
+        value = self.checker.data(path, scope)
+        written = replace(path, value=value, raw=str(value))
+        for name in self.declared.files(written) if isinstance(value, str) else [""]:
+            one = replace(written, value=name, raw=name) if name else path
+            entries = [(key, one if key.raw == "text_file" and name else old) for key, old in node.entries]
+            document = self.declared.read(one) if self.declared.read and name else None
+            yield self._file(number, replace(node, entries=tuple(entries)), document, scope)
+
+    def _file(self, number: int, node: nodes.Mapping, document: Document | None, scope: Scope) -> Item:
+        deeper = {**scope, **front_of(document)} if document else scope
+        return number, node, deeper, lambda checked: self._paragraphs(checked, document, deeper)
 
     def _said(self, number: int, node: nodes.Mapping, scope: Scope) -> Item:
         """`NAME: words`: who speaks is added when the words are checked."""
@@ -137,13 +157,6 @@ class Unroller:
             return ()
         known = (self.declared.voices, self.declared.cast) if self.declared.complete else None
         return list(spread_dialogue(checked, known, self.declared.line, self.cross))
-
-    def _document(self, node: nodes.Mapping, scope: Scope) -> Document | None:
-        path = node.get("text_file")
-        if self.declared.read is None or not isinstance(path, Scalar) or not isinstance(path.value, str):
-            return None
-        value = self.checker.data(path, scope)
-        return self.declared.read(replace(path, value=value, raw=value)) if isinstance(value, str) else None
 
     def _paragraphs(self, checked: Node, document: Document | None, scope: Scope) -> Sequence[Node]:
         if document is None or not isinstance(checked, nodes.Mapping):
@@ -231,10 +244,12 @@ class Unroller:
 
 
 def by_language(node: nodes.Mapping, language: str) -> Node | None:
-    """What a map by language has for one: it, or what it is a kind of (pt for pt-BR)."""
+    """What a map by language has for one: it, what it is a kind of (pt for pt-BR), or another kind of that."""
     wanted = language.casefold()
     entries = {raw.casefold(): value for raw, _, value in node}
-    return entries.get(wanted) or entries.get(wanted.partition("-")[0])
+    main = wanted.partition("-")[0]
+    kin = (value for tag, value in entries.items() if tag.partition("-")[0] == main)
+    return entries.get(wanted) or entries.get(main) or next(kin, None)
 
 
 def _numbered(node: nodes.Mapping, index: int) -> nodes.Mapping:

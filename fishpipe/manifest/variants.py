@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ Scope = Mapping[str, Any]
 
 _MOST: Final = 10_000
 _DEEPEST: Final = 40
+_MOST_GIVEN: Final = 16_000_000
 _MADE: Final = ("output", "outputs", "clips")
 
 
@@ -33,9 +35,12 @@ class Variants:
         self.unroller = unroller
         self.family: dict[str, str] = {}
         self.off: set[str] = set()
-        self._waiting: dict[str, tuple[str, Scope]] = {}
+        self._waiting: dict[str, tuple[str, Scope, nodes.Mapping | None]] = {}
         self._names: dict[str, str] = {}
         self._depths: dict[str, int] = {}
+        self._given_size = 0
+        self._numbers: dict[str, int] = {}
+        self._taken: set[str] = set(unroller.declared.scripts)
         self._variants: dict[str, dict[str, Combination]] = {}
         scripts = unroller.declared.scripts
         named = frozenset(_included(scripts.values()))
@@ -58,13 +63,28 @@ class Variants:
         while self._waiting or left:
             if self._waiting:
                 name = next(iter(self._waiting))
-                raw, scope = self._waiting.pop(name)
+                raw, scope, given = self._waiting.pop(name)
                 left.pop(raw, None)
-                yield from self._checked(name, raw, keys[raw], nodes_[raw], scope)
+                # What is made for an inclusion is heard there, and writes no files of its own.
+                node = nodes_[raw] if name == raw else nodes_[raw].without(*_MADE)
+                yield from self._using(given, self._checked(name, raw, keys[raw], node, scope), raw)
             else:
                 raw = next(iter(left))
                 left.pop(raw)
                 yield from self._made(raw, keys[raw], nodes_[raw])
+
+    def _using(
+        self, given: nodes.Mapping | None, made: Iterator[tuple[Scalar, Node]], raw: str
+    ) -> Iterator[tuple[Scalar, Node]]:
+        """What is made of a script; variables that it was given and does not read are told."""
+        checker = self.unroller.checker
+        before, checker.used = checker.used, set()
+        yield from made
+        read, checker.used = checker.used, before | checker.used
+        for name, key, _ in given or ():
+            if name not in read and "vars" not in read:
+                hint = did_you_mean(name, read) or "remove it"
+                self.unroller.cross(key.span, f'script {raw} does not read "{name}"', hint)
 
     def _is_fragment(self, raw: str, node: nodes.Mapping) -> bool:
         return raw in self._included and not any(node.get(name) is not None for name in _MADE)
@@ -104,6 +124,32 @@ class Variants:
                 node.span, "matrix takes names, each with its list of values", "matrix: {language: [en, de]}"
             )
             return {}
+        parts = self._matrix_values(node)
+        include, exclude = parts.pop("include", []), parts.pop("exclude", [])
+        self._check_exclude(node.get("exclude"), exclude, parts)
+        found: dict[str, Combination] = {}
+        if math.prod(map(len, parts.values())) + len(include) > _MOST:
+            self.unroller.checker.say(node.span, f"this matrix has more than {_MOST:,} combinations")
+            return {}
+        for combination in combinations(parts, include, exclude):
+            label = ".".join([raw, *(slug(value) for name, value in combination.items() if name in parts or not parts)])
+            found[self._free(label)] = combination
+        if not found and exclude and len(parts) == len(node.without("include", "exclude").entries):
+            self.unroller.cross(node.span, "exclude leaves no combination of this matrix", "")
+        return found
+
+    def _free(self, name: str) -> str:
+        """A name that no script has: this one, or numbered."""
+        number, free = self._numbers.get(name, 1), name
+        while free in self._taken:
+            number += 1
+            free = f"{name}-{number}"
+        self._numbers[name] = number
+        self._taken.add(free)
+        return free
+
+    def _matrix_values(self, node: nodes.Mapping) -> dict[str, list[Any]]:
+        """The values of a matrix by name, those of include and exclude too; what is none of these is told."""
         parts: dict[str, list[Any]] = {}
         for name, key, value in node:
             if not is_variable(name):
@@ -129,14 +175,17 @@ class Variants:
                 parts[name] = data
             elif data is not BROKEN:
                 self.unroller.cross(value.span, f"{name} in a matrix needs a list; the expression is none")
-        include, exclude = parts.pop("include", []), parts.pop("exclude", [])
-        found: dict[str, Combination] = {}
-        for combination in combinations(parts, include, exclude)[: _MOST + 1]:
-            label = ".".join([raw, *(slug(value) for name, value in combination.items() if name in parts or not parts)])
-            found[_free(label, found)] = combination
-        if not found and len(parts) == len(node.without("include", "exclude").entries):
-            self.unroller.cross(node.span, "exclude leaves no combination of this matrix", "")
-        return found
+        return parts
+
+    def _check_exclude(self, node: Node | None, exclude: list[Any], parts: Mapping[str, list[Any]]) -> None:
+        """What excludes nothing is a slip: it would be paid for."""
+        for item, out in zip(node.items if isinstance(node, Listing) else (), exclude, strict=False):
+            odd = next((name for name in out if name not in parts), None)
+            if odd is not None:
+                hint = did_you_mean(odd, parts) or f"it has {', '.join(parts)}"
+                self.unroller.cross(item.span, f'exclude names "{odd}", which is no key of this matrix', hint)
+            elif not any(all(one[name] == value for name, value in out.items()) for one in combinations(parts)):
+                self.unroller.cross(item.span, "this excludes no combination of the matrix", "mend its values")
 
     def inclusions(self, checked: Node, scope: Scope) -> Sequence[Node]:
         """`script: NAME` by the names of the scripts that are meant."""
@@ -152,7 +201,8 @@ class Variants:
         given = {name: value for name, value in given.items() if value is not BROKEN}
         bare = checked.without("with", "script")
         script = next(key for key, _ in checked.entries if key.raw == "script")
-        names = list(self._meant(named, given, scope))
+        given_at = own if isinstance(own, nodes.Mapping) else None
+        names = list(self._meant(named, given, given_at, scope))
         return [
             replace(
                 bare if n == 0 else bare.without("id", "chapter"),
@@ -162,10 +212,12 @@ class Variants:
             if name not in self.off
         ]
 
-    def _meant(self, named: Scalar, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
+    def _meant(
+        self, named: Scalar, given: Mapping[str, Any], given_at: nodes.Mapping | None, scope: Scope
+    ) -> Iterator[str]:
         word = str(named.value)
         if not set("*?").intersection(word):
-            yield from self._variant(named, word, given, scope)
+            yield from self._variant(named, word, given, given_at, scope)
             return
         here = self.family.get(scope.get("script", {}).get("name", ""), "")
         found = [raw for raw in self.unroller.declared.scripts if raw != here and fnmatchcase(raw, word)]
@@ -174,9 +226,11 @@ class Variants:
                 named.span, f'no script is called like "{word}"', did_you_mean(word, self.unroller.declared.scripts)
             )
         for raw in found:
-            yield from self._variant(named, raw, given, scope)
+            yield from self._variant(named, raw, given, given_at, scope)
 
-    def _variant(self, named: Scalar, word: str, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
+    def _variant(
+        self, named: Scalar, word: str, given: Mapping[str, Any], given_at: nodes.Mapping | None, scope: Scope
+    ) -> Iterator[str]:
         raw = word if word in self.unroller.declared.scripts else self._family_of(word)
         if raw is None:
             yield word
@@ -195,9 +249,17 @@ class Variants:
                     named.span, f"no variant of script {raw} goes with this one", f"it has {', '.join(variants)}"
                 )
             word = fitting[0] if fitting else word
-        yield self._asked(raw, word, variants.get(word, {}), given, scope)
+        yield self._asked(raw, word, variants.get(word, {}), given, given_at, scope)
 
-    def _asked(self, raw: str, name: str, combination: Combination, given: Mapping[str, Any], scope: Scope) -> str:
+    def _asked(
+        self,
+        raw: str,
+        name: str,
+        combination: Combination,
+        given: Mapping[str, Any],
+        given_at: nodes.Mapping | None,
+        scope: Scope,
+    ) -> str:
         """The name of a script in the scope that it is included from; it is made where it was not yet."""
         node = self.unroller.declared.scripts[raw]
         inner = _of(self.unroller.in_language(node, self.unroller.root), combination)
@@ -221,10 +283,14 @@ class Variants:
                 message = f"script {raw} is included deeper than {_DEEPEST} levels"
                 self.unroller.checker.say(node.span, message, "let it include itself no more")
                 return raw
-            self._names[key] = _free(".".join(label), {*self._names.values()}) if len(label) > 1 else name
+            self._given_size += len(key)
+            if self._given_size > _MOST_GIVEN:
+                self.unroller.checker.say(node.span, "what scripts are included with grows beyond 16 MB")
+                return raw
+            self._names[key] = self._free(".".join(label)) if len(label) > 1 else name
             self._depths[self._names[key]] = depth
             if self.unroller.counted(node.span):
-                self._waiting[self._names[key]] = (raw, inner)
+                self._waiting[self._names[key]] = (raw, inner, given_at)
         return self._names[key]
 
     def _family_of(self, word: str) -> str | None:
@@ -240,14 +306,6 @@ def slug(value: object) -> str:
         value = next(iter(value.values()), "")
     text = "true" if value is True else "false" if value is False else str(value)
     return re.sub(r"[^\w.]+", "-", text[:60]).strip("-.") or "none"
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    return (
-        name
-        if name not in taken
-        else next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
-    )
 
 
 def _of(scope: Scope, combination: Combination) -> Scope:

@@ -81,11 +81,11 @@ def _expected(schema: Schema, name: str, label: str) -> str:
     if "enum" in schema:
         return " or ".join(str(option) for option in schema["enum"])
     branches = schema.get("anyOf") or schema.get("oneOf")
-    if branches:
+    if branches and "properties" not in schema:
         resolved = [resolve(branch, name) for branch in branches]
         named = [_expected(inner, key, "") for inner, key in resolved if key != "template"]
         return " or ".join(dict.fromkeys(named))
-    kind = schema.get("type", "text")
+    kind = schema.get("type", "string")
     kind = kind if isinstance(kind, str) else "string"
     words = {
         "string": "text",
@@ -125,6 +125,8 @@ def home(raw: str, schema: Schema) -> str:
     prosody = definition("prosody")["properties"]
     if raw in prosody and "prosody" in schema.get("properties", {}):
         return f"it goes into prosody: {{{raw}: …}}"
+    if "defaults" in schema.get("properties", {}) and raw in definition("defaults")["properties"]:
+        return f"it goes into defaults: {{{raw}: …}}"
     for group in ("segment", "voice"):
         kinds = [kind for kind, _ in (resolve(b, "") for b in definition(group)["oneOf"]) if "properties" in kind]
         homes = [kind["required"][0] for kind in kinds if raw in kind["properties"]]

@@ -46,7 +46,7 @@ def _sent(part: Segment) -> Iterator[dict[str, Any]]:
             "speed": asked.speed,
             "volume": asked.volume,
             "bytes": len(body.text.encode()),
-            "lexicon": {word: body.text[start:end] for start, end, word in body.respelled},
+            "lexicon": {written: body.text[start:end] for start, end, word, written in body.respelled if word},
         }
 
 

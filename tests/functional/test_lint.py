@@ -68,7 +68,7 @@ def test_each_code_has_its_place_and_can_be_accepted(code: str, item: str, cli: 
     assert (done.code, "fishpipe.yaml:12:" in done.out, f"warning[{code}]" in done.out) == (3, True, True)
     written("Fine words here.", f"{item}   # fishpipe: ignore[{code}]")
     assert codes(cli) == []
-    written("Fine words here.", f"{item}   # fishpipe: ignore[other]")
+    written("Fine words here.", f"{item}   # fishpipe: ignore[unused-voice]")
     assert codes(cli) == [(code, 12)]
     text = Path("fishpipe.yaml").read_text("utf-8").replace("      - Fine", "      # fishpipe: ignore\n      - Fine")
     Path("fishpipe.yaml").write_text(text, "utf-8")
@@ -88,8 +88,66 @@ def test_near_duplicates_are_paid_for_twice(cli: Cli) -> None:
     assert "one/0001 (fishpipe.yaml:11:9)" in cli("lint").out
 
 
+def test_a_comment_knows_its_codes(cli: Cli) -> None:
+    written("Fine words here.   # fishpipe: ignore[lone-word, lone-wrd]")
+    assert codes(cli) == [("unknown-code", 11)]
+    assert 'did you mean "lone-word"?' in cli("lint").out
+
+
+def test_a_comment_is_no_part_of_the_words(cli: Cli) -> None:
+    written(
+        "dialogue: |\n          ana: Yes.   # fishpipe: ignore[lone-word]\n          ana: And so it is.",
+        "text: |\n          No.  # fishpipe: ignore",
+    )
+    assert codes(cli) == []
+    texts = [action["text"] for action in cli("plan", "--json").data["actions"] if action["action"] == "speak"]
+    assert texts == ["Yes.", "And so it is.", "No."]
+
+
+def test_a_fix_that_another_variant_would_undo_is_none(cli: Cli) -> None:
+    text = (
+        HEAD
+        + """scripts:
+  one:
+    matrix: {m: [s1, s2-pro]}
+    defaults: {model: "{{ matrix.m }}"}
+    output: "{{ matrix.m }}.mp3"
+    segments: ["[happy] Hello there you."]
+"""
+    )
+    Path("fishpipe.yaml").write_text(text, "utf-8")
+    assert cli("lint", "--fix").code == 3
+    assert Path("fishpipe.yaml").read_text("utf-8") == text
+
+
+def test_of_two_alike_the_one_that_is_not_paid_for_is_mended(cli: Cli) -> None:
+    written('"It\'s a - nice day here."')
+    assert cli("build", "-q").code == 0
+    written('"It\'s a — nice day here."', '"It\'s a - nice day here."')
+    assert cli("lint", "--fix").code == 0
+    assert cli("plan", "--json").data["calls"] == 0
+
+
+def test_a_paid_variant_keeps_its_words(cli: Cli) -> None:
+    body = "x-ben: 1\n"
+    item = '{{for_each: {voices}, voice: "{{{{ item }}}}", text: "Hi\u200b there you"}}'
+    head = HEAD.replace("voices: {", f"voices: {{ben: {{id: {B}}}, ")
+    written(item.format(voices="[ana]"), body=body, head=head)
+    assert cli("build", "-q").code == 0
+    written(item.format(voices="[ana, ben]"), body=body, head=head)
+    cli("lint", "--fix")
+    assert cli("plan", "--json").data["calls"] == 1
+
+
 def test_all_codes_are_tested_and_told(cli: Cli) -> None:
-    elsewhere = {"unused-voice", "unused-lexicon", "unreachable-script", "near-duplicate", "trailing-space"}
+    elsewhere = {
+        "unknown-code",
+        "unused-voice",
+        "unused-lexicon",
+        "unreachable-script",
+        "near-duplicate",
+        "trailing-space",
+    }
     assert {code for code, _ in CASES} | elsewhere == set(CODES)
     told = cli("lint", "--codes").out
     assert all(code in told for code in CODES)
@@ -164,3 +222,6 @@ def test_sarif_is_what_code_scanning_reads(cli: Cli) -> None:
     assert [(one["ruleId"], one["level"]) for one in broken] == [("manifest", "error")]
     github = cli("lint", "--format", "github")
     assert github.out.startswith("::error file=fishpipe.yaml,line=1,col=1,")
+    Path("sub").mkdir()
+    Path("fishpipe.yaml").rename("sub/fishpipe.yaml")
+    assert cli("lint", "-C", "sub", "--format", "github").out.startswith("::error file=sub/fishpipe.yaml,")

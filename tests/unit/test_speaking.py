@@ -49,6 +49,9 @@ def shown(text: str, model: str = "s2-pro", entries: Sequence[Entry] = (), **mor
         ("fish-tts", "One <break/> two", ["One", 400_000, "two"]),
         ("s2-pro", "<emphasis>Now</emphasis> go", ["[emphasis]Now go"]),
         ("s1", "<emphasis>Now</emphasis> go", ["Now go"]),
+        ("s2-pro", 'Hello <break strength="none"/> there', ["Hello there"]),
+        ("s2-pro", "Hello <!-- not this --> there", ["Hello there"]),
+        ("s2-pro", "Ask <bob@x.com>, see <https://x.com/y>", ["Ask <bob@x.com>, see <https://x.com/y>"]),
         ("s2-pro", '<emphasis level="reduced">Now</emphasis> go', ["Now go"]),
         ("s2-pro", 'The <sub alias="World Wide Web">WWW</sub>.', ["The World Wide Web."]),
         ("s2-pro", '<say-as interpret-as="characters">FBI</say-as>', ["F B I"]),
@@ -97,7 +100,7 @@ def test_captions_show_no_cues_and_no_tags(model: str, text: str, expected: str)
 
 def test_a_direction_that_s1_lacks_is_left_out_and_told() -> None:
     made = spoken('Hello <cue name="like a pirate" direction="yes"/> there', "s1")
-    assert [piece.sent for piece in made.pieces if isinstance(piece, Piece)] == ["Hello  there"]
+    assert [piece.sent for piece in made.pieces if isinstance(piece, Piece)] == ["Hello there"]
     assert [found.code for found in made.findings] == ["cue-dropped"]
 
 
@@ -110,6 +113,8 @@ def test_a_direction_that_s1_lacks_is_left_out_and_told() -> None:
         ("New York is new.", [entry("new", "NOO"), entry("New York", "Noo Yawk")], "Noo Yawk is NOO."),
         ("New\nYork", [entry("New York", "Noo Yawk")], "Noo Yawk"),
         ("5 km, 12 km.", [entry(r"/(\d+) km/", r"\1 kilometres")], "5 kilometres, 12 kilometres."),
+        ("x10km, 10km", [entry(r"/(\d+)km/", r"\1 kilometres")], "x10km, 10 kilometres"),
+        ("It’s, it's", [entry("it's", "it is", case="any")], "it is, it is"),
         ("GIF and PNG", [entry("GIF", "PNG"), entry("PNG", "ping")], "PNG and ping"),
         ("[GIF] GIF", [entry("GIF", "jif")], "[GIF] jif"),
         ("Müller's Café", [entry("Müller", "Mew-ler"), entry("Caf", "x")], "Mew-ler's Café"),
@@ -135,7 +140,7 @@ def test_an_entry_of_a_language_holds_for_its_kinds() -> None:
 def test_what_was_respelled_is_known_by_its_place() -> None:
     piece = spoken("  A GIF of GIFs, GIF.", entries=[entry("GIF", "jif")]).pieces[0]
     assert isinstance(piece, Piece)
-    assert [piece.sent[start:end] for start, end, _ in piece.respelled] == ["jif", "jif"]
+    assert [piece.sent[start:end] for start, end, _, _ in piece.respelled] == ["jif", "jif"]
 
 
 def test_an_unused_entry_changes_nothing() -> None:

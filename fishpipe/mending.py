@@ -1,0 +1,87 @@
+"""What lint finds, mended in place where that is safe: nothing that was paid for changes, and less is left to find."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.errors import ManifestError
+from fishpipe.manifest.lint import fixed, lint
+from fishpipe.manifest.load import load
+from fishpipe.store.durable import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fishpipe.manifest.lint import Fix
+    from fishpipe.manifest.model import Manifest
+    from fishpipe.project import Project
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def mend(project: Project) -> int:
+    """Apply all safe fixes; returns how many. Raises StoreError."""
+    found = lint(project.manifest)
+    safe = _safe(project, [one.fix for one in found if one.fix is not None], len(found))
+    others = [one.otherwise for one in found if one.otherwise is not None and one.fix not in safe]
+    safe += [fix for fix in others if _is_safe(project, [*safe, fix], len(found))]
+    for name, text in fixed(project.manifest.texts, safe).items():
+        _write(Path(name), project.manifest.texts[name], text)
+    return len(set(safe))
+
+
+def _safe(project: Project, fixes: Sequence[Fix], findings: int) -> list[Fix]:
+    """The fixes that are safe: all at once, or else each half for itself."""
+    if not fixes or _is_safe(project, fixes, findings):
+        return list(fixes)
+    if len(fixes) == 1:
+        return []
+    half = len(fixes) // 2
+    return [*_safe(project, fixes[:half], findings), *_safe(project, fixes[half:], findings)]
+
+
+def _is_safe(project: Project, fixes: Sequence[Fix], findings: int) -> bool:
+    """Whether the manifest stays valid, has fewer findings, and still needs every clip that is paid for."""
+    texts = fixed(project.manifest.texts, fixes)
+    try:
+        manifest = _reloaded(project, texts)
+    except ManifestError:
+        return False
+    if not texts or len(lint(manifest)) >= findings:
+        return False
+    return _paid(project) <= _paid(replace(project, manifest=manifest))
+
+
+def _reloaded(project: Project, texts: Mapping[str, str]) -> Manifest:
+    chosen = project.choices
+    return load(
+        project.manifest.path,
+        variables=chosen.variables,
+        profiles=chosen.profiles,
+        allow_outside=chosen.allow_outside,
+        texts=texts,
+    )
+
+
+def _paid(project: Project) -> set[str]:
+    """The calls that the manifest needs and that were ever made."""
+    with project.session() as session:
+        return {
+            key for key in session.graph.clips if key in session.snapshot.calls or key in session.snapshot.lock.clips
+        }
+
+
+def _write(path: Path, before: str, after: str) -> None:
+    """The lines that differ, in a file whose other bytes stay: its mark, and how each line ends."""
+    data = path.read_bytes()
+    body = data.removeprefix(_BOM)
+    old, new = before.split("\n"), after.split("\n")
+    kept = re.split(r"(?<=\n)|(?<=\r)(?!\n)", body.decode())
+    made = [
+        (now + line[len(line.rstrip("\r\n")) :]) if was != now else line
+        for was, now, line in zip(old, new, kept, strict=True)
+    ]
+    write_whole(path, data[: len(data) - len(body)] + "".join(made).encode())

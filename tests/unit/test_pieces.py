@@ -1,0 +1,99 @@
+"""A long text after an edit: what is paid again is the piece that was edited, and no more."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from fishpipe.graph.pieces import part_of, pieces_as_paid
+from fishpipe.manifest.lexicon import Lexicon
+from fishpipe.manifest.model import Settings, Speech
+from fishpipe.manifest.speaking import Asked, Piece, speak
+
+WORDS = [
+    "sea",
+    "wind",
+    "harbour",
+    "rain",
+    "lamp",
+    "door",
+    "letter",
+    "captain",
+    "silence",
+    "morning",
+    "table",
+    "river",
+    "stone",
+    "voice",
+    "night",
+    "road",
+]
+
+
+def sentence(chance: random.Random, begins: str = "") -> str:
+    words = " ".join(chance.choice(WORDS) for _ in range(chance.randint(4, 18)))
+    return f"{begins}{words.capitalize()}{chance.choice('.!?')} "
+
+
+def speech(text: str) -> Speech:
+    return Speech(text=text, voices=(), settings=Settings())
+
+
+def cut(text: str, most: int = 500) -> tuple[Speech, list[Speech]]:
+    made = speak(text.strip(), Asked("s2-pro", "en", (), most), Lexicon())
+    pieces = [speech(piece.sent) for piece in made.pieces if isinstance(piece, Piece)]
+    return speech(text.strip()), pieces
+
+
+def spoken(text: str, paid: set[str], most: int = 500) -> list[Speech]:
+    whole, pieces = cut(text, most)
+    return pieces_as_paid(whole, pieces, "en", lambda piece: piece.text in paid) if len(pieces) > 1 else [whole]
+
+
+@pytest.mark.parametrize("begins", ["", "I have a dream that one day "])
+def test_one_edit_bills_one_piece(begins: str) -> None:
+    chance = random.Random(7)
+    for _ in range(120):
+        sentences = [sentence(chance, begins) for _ in range(chance.randint(12, 30))]
+        before = spoken("".join(sentences), set())
+        paid = {piece.text for piece in before}
+        at = chance.randrange(len(sentences))
+        new = sentence(chance, begins)
+        kind = chance.choice(["replace", "insert", "delete"])
+        after = sentences[:at] + ([] if kind == "delete" else [new]) + sentences[at + (kind != "insert") :]
+        pieces = spoken("".join(after), paid)
+        assert " ".join(piece.text for piece in pieces).split() == "".join(after).split()
+        billed = sum(len(piece.text) for piece in pieces if piece.text not in paid)
+        assert billed <= 500 + len(new) + 40, (kind, at)
+        again = spoken("".join(after), paid | {piece.text for piece in pieces})
+        assert all(piece.text in paid or piece in pieces for piece in again)
+
+
+def test_another_limit_bills_nothing() -> None:
+    text = "".join(sentence(random.Random(n)) for n in range(30))
+    paid = {piece.text for piece in spoken(text, set(), 300)}
+    for most in (100, 200, 250, 400, 1000):
+        assert {piece.text for piece in spoken(text, paid, most)} <= paid
+
+
+def test_a_new_text_takes_its_own_cuts() -> None:
+    text = "".join(sentence(random.Random(n)) for n in range(30))
+    assert spoken(text, {"Something else."}) == cut(text)[1]
+
+
+def test_captions_and_respellings_stay_with_their_piece() -> None:
+    whole = Speech(
+        text="[warm] The jif is here. A jif again.",
+        shown="The GIF is here. A GIF again.",
+        respelled=((11, 14, "GIF", "GIF"), (26, 29, "GIF", "GIF")),
+        voices=(),
+        settings=Settings(),
+    )
+    first, second = part_of(whole, 0, 24), part_of(whole, 24, 36)
+    assert (first.text, first.shown, first.respelled) == (
+        "[warm] The jif is here.",
+        "The GIF is here.",
+        ((11, 14, "GIF", "GIF"),),
+    )
+    assert (second.text, second.shown, second.respelled) == ("A jif again.", "A GIF again.", ((2, 5, "GIF", "GIF"),))
