@@ -82,7 +82,8 @@ def _looks_named(name: str) -> bool:
 
 def directed(words: str) -> str:
     """Words with each (direction) as a cue of the markup; a stop behind one goes back to the word before it."""
-    return _DIRECTION.sub(lambda m: f'{m[2]} <cue name="{escape(m[1].strip())}" direction="yes"/> ', words).strip()
+    marked = _DIRECTION.sub(lambda m: f'{m[2]} <cue name="{escape(m[1].strip())}" direction="yes"/> ', words)
+    return re.sub(r" {2,}", " ", marked).strip()
 
 
 def spread_dialogue(

@@ -175,7 +175,9 @@ def _inline(children: Sequence[Token]) -> tuple[str, list[str]]:
             notes.append(_name(child))
         elif inside != "s_open":
             words.append(_read(child, is_address=inside == "auto"))
-    return re.sub(r"^\[[ xX]\] ", "", "".join(words).strip()), notes
+    text = re.sub(r"^\[[ xX]\] ", "", "".join(words).strip())
+    # HTML's own <sub> has no alias.
+    return (text if "<sub " in text else text.replace("</sub>", "")), notes
 
 
 def _read(token: Token, *, is_address: bool) -> str:

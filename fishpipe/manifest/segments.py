@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.errors import Problem, Span
+from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.cascade import Layer, edits, longest, micros, sentence_gap, settings
 from fishpipe.manifest.cues import Finding, check_cues
@@ -146,7 +146,11 @@ class SegmentBuilder:
         """The level of whom the cast gives a line to."""
         name = _word(item, "cast")
         role = self.roles.get(name) or self.common.roles.get(name)
-        return [Layer(mute=True)] if name and role is None else [role] if role else []
+        if name and role is None:
+            hint = did_you_mean(name, [*self.roles, *self.common.roles]) or f"add it to cast: {{{name}: VOICE}}"
+            self._say(item.span, f'"{name}" is in the cast of another script, not of this one', hint)
+            return [Layer(mute=True)]
+        return [role] if role else []
 
     def _spoken(
         self, address: str, item: nodes.Mapping, node: nodes.Node, layers: list[Layer], language: str

@@ -78,7 +78,8 @@ def _arranged(document: Document, options: dict[str, Any]) -> Iterator[Block]:
         if block.kind == "code" and options["code"] == "skip":
             continue
         yield block
-        notes = [document.notes[name] for name in block.notes if name in document.notes and name not in read]
+        named = dict.fromkeys(block.notes)
+        notes = [document.notes[name] for name in named if name in document.notes and name not in read]
         read.update(block.notes)
         if options["footnotes"] == "after":
             yield from notes

@@ -383,3 +383,84 @@ scripts:
 def test_conditions_read_variables(season: str) -> None:
     made = loaded("vars: {season: 1}\n" + one("Always.", "{when: season > 1, text: Later.}"), season=season)
     assert len(lines(made)) == int(season)
+
+
+def test_what_is_read_of_a_dialogue() -> None:
+    said = [
+        *("# a comment", "(The door opens.)", "", "ana (softly) (slowly): One. Note: two.", "    Remember: three.", ""),
+        *("(They laugh.)", "", "- ben: Four.", "ben:five, at 10:30"),
+    ]
+    made = loaded(one("\n          ".join(["dialogue: |", *said])))
+    assert lines(made) == [
+        ("ana", "[softly] [slowly] One. Note: two. Remember: three."),
+        ("ben", "Four."),
+        ("ben", "five, at 10:30"),
+    ]
+
+
+def test_an_inclusion_with_words_has_no_files_of_its_own() -> None:
+    made = loaded(
+        """
+scripts:
+  ep: {output: a.mp3, segments: [{script: hi, with: {who: Ben}}]}
+  hi: {output: b.mp3, segments: ["Hello {{ who | default('you') }}, at {{ script.name }}."]}
+"""
+    )
+    assert {name: len(script.outputs) for name, script in made.scripts.items()} == {"ep": 1, "hi": 1, "hi.Ben": 0}
+    assert lines(made, "hi") == [("ana", "Hello you, at hi.")]
+    assert lines(made, "hi.Ben") == [("ana", "Hello Ben, at hi.Ben.")]
+
+
+def test_a_name_that_is_taken_is_numbered() -> None:
+    made = loaded(
+        """
+scripts:
+  a: {output: x.mp3, segments: [{script: b, with: {n: x}}, {script: b.x}]}
+  b: {segments: ["From b {{ n }}."]}
+  b.x: {segments: [Declared here.]}
+"""
+    )
+    assert lines(made, "b.x-2") == [("ana", "From b x.")]
+    assert lines(made, "b.x") == [("ana", "Declared here.")]
+
+
+def test_text_files_by_pattern_folder_and_language(write: Write) -> None:
+    for number in (10, 2, 1):
+        write(f"Words of number {number}.\n", f"text/{number}.md")
+    write("Same words.\n\n***\n\nSame words.\n", "text/en/a.md")
+    write("Gleiche Worte.\n", "text/de.txt")
+    made = loaded(
+        "project: {language: de}\n"
+        + one(
+            "{text_file: text/*.md}",
+            "{text_file: text/en}",
+            "{text_file: text/en/a.md}",
+            "{text_file: {de: text/de.txt, en: text/en/a.md}}",
+        )
+    )
+    numbers = [f"Words of number {n}." for n in (1, 2, 10)]
+    assert [text for _, text in lines(made)] == [*numbers, *["Same words."] * 4, "Gleiche Worte."]
+    assert len({segment.address for segment in made.scripts["one"].segments}) == 10
+
+
+def test_a_chapter_of_a_group_is_joined_to_that_of_its_first_segment() -> None:
+    made = loaded(
+        one("{chapter: Part, segments: [{chapter: One, text: First words.}, {chapter: Two, text: More words.}]}")
+    )
+    assert [segment.chapter for segment in made.scripts["one"].segments] == ["Part: One", "Two"]
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "says"),
+    [
+        (("a", "b"), 3, 'b/fishpipe.yaml:1:29: unknown key "segmentz"'),
+        (("a", "a/fishpipe.yaml"), 0, ""),
+        (("a", "episode-1"), 2, "episode-1 is no manifest"),
+    ],
+)
+def test_several_manifests_are_checked(names: tuple[str, ...], code: int, says: str, cli: Cli, write: Write) -> None:
+    write(HEAD + one("Hello there.", "ben: And hello."), "a/fishpipe.yaml")
+    write("{fishpipe: 1, scripts: {x: {segmentz: [y]}}}", "b/fishpipe.yaml")
+    for verb in ("validate", "lint"):
+        done = cli(verb, *names)
+        assert (done.code, says in done.err) == (code, True), done

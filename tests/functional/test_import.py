@@ -261,6 +261,40 @@ def test_what_cannot_be_read_is_told(name: str, data: bytes, says: str, cli: Cli
     assert cli("import", "missing.md").code == 2
 
 
+def test_what_other_people_write(cli: Cli) -> None:
+    """Entities, two speakers in a cue, stage directions, rules and notes."""
+    Path("a.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nYes &amp; no, 5 < 6 {yes}\n", "utf-8")
+    Path("b.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\n- One here.\n- Two here.\n", "utf-8")
+    Path("c.txt").write_text("Some words.\n\n* * *\n\nTwo {% here %}.\n", "utf-8")
+    Path("d.txt").write_text("ANA. Hello.\n\nEnter Ben.\n\nBEN. Hi.\n\nANA. You.\n\nExeunt.\n\nBEN. Yes.", "utf-8")
+    Path("e.json").write_text('["a b", null, ["x", 1], "hi \\ud800 there"]', "utf-8")
+    Path("f.md").write_text("# Hi\n\nTwo {{ braces }} here.\n", "utf-8")
+    found = {}
+    for name in ("a.vtt", "b.srt", "c.txt", "d.txt", "e.json", "f.md"):
+        assert cli("import", name).code == 0, name
+        found[name[0]] = texts(f"{name[0]}/fishpipe.yaml")
+    assert found == {
+        "a": ["Yes & no, 5 < 6 {yes}"],
+        "b": ["One here.", "Two here."],
+        "c": ["Some words.", "Two { % here %}."],
+        "d": ["Hello.", "Hi.", "You.", "Yes."],
+        "e": ["a b", "hi   there"],
+        "f": ["Hi", "Two { { braces }} here."],
+    }
+
+
+def test_an_epub_of_others(cli: Cli) -> None:
+    page = "<html><body><p>Prelude x<sup>2</sup>.</p><h1>I</h1><p>After 1 <a href='#n'><sup>1</sup></a>.</p>"
+    with zipfile.ZipFile("b.epub", "w") as book:
+        book.writestr("META-INF/container.xml", '<container><rootfile full-path="c.opf"/></container>')
+        kind = 'media-type="application/xhtml+xml"'
+        items = f'<item id="a" href="a.xhtml" {kind}/><item id="m" href="missing.xhtml" {kind}/><item id="n"/>'
+        spine = "".join(f'<itemref idref="{name}"/>' for name in "amna")
+        book.writestr("c.opf", f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>")
+        book.writestr("a.xhtml", page + "<pre>verse</pre><aside id='n'>A note.</aside></body></html>")
+    assert imported(cli, "b.epub") == ["I", "Prelude x2.", "I", "After 1.", "verse"]
+
+
 def test_a_book_is_built_in_order(cli: Cli) -> None:
     data = {"title": "T", "chapters": [{"title": t, "paragraphs": p} for t, p in CHAPTERS.items()]}
     Path("book.json").write_text(json.dumps(data), "utf-8")

@@ -175,3 +175,45 @@ def test_an_insertion_bills_itself_and_an_edit_its_paragraph(cli: Cli) -> None:
 def test_a_place_in_the_file_is_a_target(cli: Cli) -> None:
     built(BOOK)
     assert cli("explain", "--text", "book.md:41", "--json").data[0]["written"] == "The end."
+
+
+ODD = """---
+
+Between two rules.
+
+---
+
+Line<br>break, ~~struck *out*~~ and H<sub>2</sub>O.
+
+<p class="x">Html <i>words</i></p>
+
+<!-- nothing -->
+
+- [ ] to do
+
+One[^a] and again[^a].
+
+[^a]: The note.
+"""
+
+
+def test_html_and_other_marks_are_read_as_their_words() -> None:
+    segments = built(ODD, ", footnotes: after")
+    assert said(segments) == [
+        *("pause 2", "Between two rules.", "pause 2", "Line break,  and H2O.", "Html words", "to do"),
+        *("One and again.", "The note.", "After."),
+    ]
+
+
+def test_an_unknown_element_is_an_error_in_a_text_file_too(cli: Cli) -> None:
+    built(BOOK)
+    Path("book.md").write_text("Hello <foo/> bar.\n", encoding="utf-8")
+    done = cli("validate")
+    assert (done.code, "book.md:1:7: no element <foo>" in done.err) == (3, True)
+
+
+def test_an_item_put_into_a_numbered_list_is_the_only_one_billed(cli: Cli) -> None:
+    built("1. Apples are here.\n2. Pears are here.\n")
+    assert cli("build", "-q").code == 0
+    built("1. Figs are here.\n2. Apples are here.\n3. Pears are here.\n")
+    assert [call["text"] for call in asked(cli)] == ["Figs are here."]
