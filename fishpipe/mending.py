@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from fishpipe.errors import ManifestError
 from fishpipe.manifest.lint import fixed, lint
 from fishpipe.manifest.load import load
+from fishpipe.manifest.model import Speech
 from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
@@ -52,7 +53,29 @@ def _is_safe(project: Project, fixes: Sequence[Fix], findings: int) -> bool:
         return False
     if not texts or len(lint(manifest)) >= findings:
         return False
-    return _paid(project) <= _paid(replace(project, manifest=manifest))
+    before, after = _spoken(project.manifest), _spoken(manifest)
+    # A fix changes signs alone: where words would go (a # that becomes a comment), it is none.
+    if [_words(text) for text in before] != [_words(text) for text in after]:
+        return False
+    changed = {old for old, new in zip(before, after, strict=True) if old != new}
+    return not changed & _paid_texts(project) and _paid(project) <= _paid(replace(project, manifest=manifest))
+
+
+def _spoken(manifest: Manifest) -> list[str]:
+    bodies = (segment.body for script in manifest.scripts.values() for segment in script.segments)
+    return [body.text for body in bodies if isinstance(body, Speech)]
+
+
+def _words(text: str) -> str:
+    """A text without what fixes change: spaces, invisible signs, and which quotes, dashes and brackets there are."""
+    return re.sub(r"[\s\u00ad\u200b\u2060\ufeff]+|[\"'“”„«»‘’‚‹›–—‐‑()\[\]-]|…|\.", "", text)
+
+
+def _paid_texts(project: Project) -> set[str]:
+    """All texts that were ever asked for, under whatever profile."""
+    with project.session() as session:
+        bodies = [row.record.get("body", {}) for row in session.snapshot.calls.values()]
+        return {str(body.get("text", body.get("prompt", ""))) for body in bodies}
 
 
 def _reloaded(project: Project, texts: Mapping[str, str]) -> Manifest:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.graph.fingerprints import Fingerprint, clip_record, fingerprint, minted, voice_record, with_take
+from fishpipe.graph.fingerprints import (
+    Fingerprint,
+    canonical,
+    canonical_text,
+    clip_record,
+    fingerprint,
+    minted,
+    voice_record,
+    with_take,
+)
 from fishpipe.graph.pieces import pieces_as_paid
 from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.manifest.cascade import SENTENCE_GAP
 from fishpipe.manifest.model import (
     Asset,
     ChapterPart,
@@ -26,7 +38,12 @@ from fishpipe.manifest.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+# Stands for any text in a record.
+_ANY: Final = "\ue000"
+# A line with fewer characters was never spoken in pieces.
+_SHORT: Final = 60
 
 
 def build_graph(
@@ -130,38 +147,57 @@ class _Builder:
         """
         for _, group in groupby(script.segments, key=lambda segment: segment.line):
             pieces = list(group)
-            if pieces[0].whole is None:
+            if isinstance(pieces[0].body, Speech) and self.known.paid:
+                yield self._as_paid(pieces)
+                yield from ([] for _ in pieces[1:])
+            else:
                 yield from ([piece] for piece in pieces)
-                continue
-            yield self._as_paid(pieces)
-            yield from ([] for _ in pieces[1:])
 
     def _as_paid(self, pieces: list[Segment]) -> list[Segment]:
-        whole = pieces[0].whole
         spoken = [piece.body for piece in pieces if isinstance(piece.body, Speech)]
-        if whole is None or len(spoken) < len(pieces):
+        whole = pieces[0].whole or spoken[0]
+        if len(spoken) < len(pieces) or (len(pieces) > 1 and pieces[0].whole is None) or len(whole.text) < _SHORT:
             return pieces
-        if self._is_paid(whole) and not all(map(self._is_paid, spoken)):
+        is_paid = self._paid_texts(whole)
+        if all(is_paid(speech.text) for speech in spoken):
+            return pieces
+        if is_paid(whole.text):
             return [replace(pieces[0], address=pieces[0].line, body=whole, edits=pieces[-1].edits, whole=None)]
-        found = pieces_as_paid(whole, spoken, pieces[0].language, self._is_paid)
-        inner = pieces[1].edits if len(pieces) > 2 else replace(pieces[0].edits, fade_in=Micros(0))
+        found = pieces_as_paid(whole, spoken, pieces[0].language, is_paid)
+        if len(found) == 1:
+            return pieces
+        inner = replace(pieces[0].edits, fade_in=Micros(0))
+        if len(pieces) > 1:
+            inner = pieces[1].edits if len(pieces) > 2 else inner
+        else:
+            inner = replace(inner, gap=SENTENCE_GAP, fade_out=Micros(0), crossfade=Micros(0), overlap=Micros(0))
         made = []
         for number, body in enumerate(found, 1):
-            like = (
-                pieces[0] if number == 1 else pieces[-1] if number == len(found) else replace(pieces[-1], edits=inner)
-            )
-            made.append(replace(like, address=f"{like.line}.{number}", body=body, whole=None))
+            like = pieces[0] if number == 1 else replace(pieces[-1], chapter=None, caption=None, at=None, written="")
+            edits = pieces[-1].edits if number == len(found) else inner
+            edits = replace(edits, fade_in=pieces[0].edits.fade_in if number == 1 else Micros(0))
+            made.append(replace(like, address=f"{like.line}.{number}", body=body, edits=edits, whole=None))
         return made
 
-    def _is_paid(self, speech: Speech) -> bool:
-        return self._record(speech)[1] in self.known.paid
+    def _paid_texts(self, speech: Speech) -> Callable[[str], bool]:
+        """Whether a text, spoken as this one is, was ever paid for: its fingerprint, without the rest made anew."""
+        made = clip_record(_ANY, speech.settings, speech.voices, self.realm, self.created, self.known.made)
+        plain = clip_record(_ANY, speech.settings, speech.voices, self.realm, self.created)
+        frames = [canonical(record).split(_ANY.encode()) for record in ([made] if made == plain else [made, plain])]
+        paid = self.known.paid
+
+        def is_paid(text: str) -> bool:
+            words = json.dumps(canonical_text(text), ensure_ascii=False)[1:-1].encode()
+            return any(sha256(words.join(frame)).hexdigest() in paid for frame in frames)
+
+        return is_paid
 
     def _item(self, segment: Segment, script: Script) -> Item:
         match segment.body:
             case Speech() as speech:
                 clip = self._clip(segment, speech, script.name)
                 voice = "+".join(voice.name for voice in speech.voices)
-                return _item(segment, clip=clip, text=speech.shown or speech.text, voice=voice)
+                return _item(segment, clip=clip, text=speech.shown, voice=voice)
             case Asset() as asset:
                 return _item(segment, asset=asset.path, start=asset.start, end=asset.end)
             case Pause(duration=duration):

@@ -1,4 +1,4 @@
-"""A long text in the pieces that were paid for: what is paid again is what no paid piece says. Pure."""
+"""A text in the pieces that were paid for: what is paid again is what no paid piece says. Pure."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ if TYPE_CHECKING:
 
     from fishpipe.manifest.model import Speech
 
-# Where a text may have been cut: behind a sign and spaces; and where it most likely was.
-_CUTS: Final = re.compile(r"[^\w\s]\s+")
+Range = tuple[int, int]
+
 _ENDS: Final = re.compile(r"[.!?…。！？][\"'”’»)\]]*\s+")
-_SLACK: Final = 100
+# Within a sentence this long a text may have been cut behind any sign, or any word.
+_LONG_SENTENCE: Final = 100
+_WORDS: Final = re.compile(r"\s+")
+# No piece that is looked for is longer.
+_REACH: Final = 2000
 
 
 def pieces_as_paid(
-    whole: Speech, pieces: Sequence[Speech], language: str, is_paid: Callable[[Speech], bool]
+    whole: Speech, pieces: Sequence[Speech], language: str, is_paid: Callable[[str], bool]
 ) -> list[Speech]:
     """The pieces of a text that cost the least: those given, or others that were paid for.
 
-    Where none of the given pieces is paid, only pieces that are all paid count: the text is new, or its limit is.
+    A text that is one piece stays one, unless all of it was paid for in others.
     """
-    paid = [piece for piece in pieces if is_paid(piece)]
-    if len(paid) == len(pieces):
+    if all(is_paid(piece.text) for piece in pieces):
         return list(pieces)
-    found = _all_paid(whole, is_paid)
-    if not found and paid:
-        found = _mostly_paid(whole, pieces, language, is_paid)
-    parts = [part_of(whole, start, end) for start, end in found]
-    better = sum(len(part.text) for part in parts if is_paid(part)) > sum(len(piece.text) for piece in paid)
-    return parts if better else list(pieces)
+    chain = _paid_chain(whole, is_paid)
+    covered = sum(len(whole.text[start:end].strip()) for start, end in chain)
+    gaps = [gap for gap in _gaps(whole, chain) if whole.text[gap[0] : gap[1]].strip()]
+    if covered <= sum(len(piece.text) for piece in pieces if is_paid(piece.text)) or (gaps and len(pieces) == 1):
+        return list(pieces)
+    longest = max(len(piece.text) for piece in pieces)
+    inner = [part for gap in gaps for part in _cut(whole, gap, longest, language)]
+    return [part_of(whole, start, end) for start, end in _with_words(whole, sorted([*chain, *inner]))]
 
 
 def part_of(whole: Speech, start: int, end: int) -> Speech:
@@ -50,61 +55,65 @@ def part_of(whole: Speech, start: int, end: int) -> Speech:
     for a, b, _, written in inside:
         shown += text[position:a] + written
         position = b
-    return replace(
-        whole, text=text, shown=without_cues(shown + text[position:], whole.settings.model), respelled=inside
-    )
+    shown = without_cues(shown + text[position:], whole.settings.model)
+    return replace(whole, text=text, shown=shown, respelled=inside)
 
 
-def _offsets(whole: Speech, pattern: re.Pattern[str]) -> list[int]:
-    """The offsets behind what a pattern finds, both ends of the text, and none inside of a cue or a respelling."""
-    kept = [*performed(whole.text, whole.settings.model), *((a, b) for a, b, _, _ in whole.respelled)]
-    inner = (match.end() for match in pattern.finditer(whole.text))
-    return [0, *(at for at in inner if at < len(whole.text) and not any(a < at < b for a, b in kept)), len(whole.text)]
+def _kept(whole: Speech) -> list[Range]:
+    """What is never cut: cues and tags, and what the lexicon put into the text."""
+    return [*performed(whole.text, whole.settings.model), *((a, b) for a, b, _, _ in whole.respelled)]
 
 
-def _all_paid(whole: Speech, is_paid: Callable[[Speech], bool]) -> list[tuple[int, int]]:
-    """The whole text in pieces that were all paid for; none where there are none."""
-    ends = _offsets(whole, _CUTS)
-    before: dict[int, int] = {0: 0}
-    for number, start in enumerate(ends[:-1]):
-        for end in ends[number + 1 :] if start in before else ():
-            if end not in before and is_paid(part_of(whole, start, end)):
-                before[end] = start
-    if len(whole.text) not in before:
-        return []
-    places = [len(whole.text)]
-    while places[0]:
-        places.insert(0, before[places[0]])
-    return list(pairwise(places))
+def _offsets(whole: Speech) -> list[int]:
+    """Where the text may have been cut before, both of its ends included."""
+    text, kept = whole.text, _kept(whole)
+    ends = [0, *(match.end() for match in _ENDS.finditer(text)), len(text)]
+    for start, end in pairwise(ends.copy()):
+        if end - start > _LONG_SENTENCE:
+            ends += [match.end() for match in _WORDS.finditer(text, start, end)]
+    return sorted({at for at in ends if at in (0, len(text)) or not any(a < at < b for a, b in kept)})
 
 
-def _mostly_paid(
-    whole: Speech, pieces: Sequence[Speech], language: str, is_paid: Callable[[Speech], bool]
-) -> list[tuple[int, int]]:
-    """The text in pieces of which as much as can be was paid for; what is between them is cut anew."""
-    longest = max(len(piece.text) for piece in pieces)
-    ends = _offsets(whole, _ENDS)
+def _paid_chain(whole: Speech, is_paid: Callable[[str], bool]) -> list[Range]:
+    """Ranges of the text that were paid for, one behind the other, that cover as much of it as can be."""
+    ends = _offsets(whole)
     best: list[tuple[int, int | None]] = [(0, None)]
     for last, end in enumerate(ends[1:], 1):
         found: tuple[int, int | None] = (best[last - 1][0], None)
-        for first in range(bisect_left(ends, end - longest - _SLACK), last):
+        for first in range(bisect_left(ends, end - _REACH), last):
             worth = best[first][0] + end - ends[first]
-            if worth > found[0] and is_paid(part_of(whole, ends[first], end)):
+            if worth > found[0] and is_paid(whole.text[ends[first] : end].strip()):
                 found = (worth, first)
         best.append(found)
-    chain: list[tuple[int, int]] = []
+    chain: list[Range] = []
     last = len(ends) - 1
     while last:
         begins = best[last][1]
         if begins is not None:
             chain.insert(0, (ends[begins], ends[last]))
         last = last - 1 if begins is None else begins
-    made: list[tuple[int, int]] = []
-    position = 0
-    for start, end in [*chain, (len(whole.text), len(whole.text))]:
-        if whole.text[position:start].strip():
-            inner = [position + cut for cut in cuts(whole.text[position:start], longest, language)]
-            made += pairwise([position, *inner, start])
-        made += [(start, end)] if end > start else []
-        position = end
+    return chain
+
+
+def _gaps(whole: Speech, chain: Sequence[Range]) -> list[Range]:
+    edges = [0, *(edge for part in chain for edge in part), len(whole.text)]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _cut(whole: Speech, gap: Range, longest: int, language: str) -> list[Range]:
+    start, end = gap
+    kept = [(max(a, start) - start, min(b, end) - start) for a, b in _kept(whole) if a < end and b > start]
+    return list(pairwise([start, *(start + cut for cut in cuts(whole.text[start:end], longest, language, kept)), end]))
+
+
+def _with_words(whole: Speech, parts: Sequence[Range]) -> list[Range]:
+    """The parts; one that holds cues or signs alone goes with the one before, or else behind."""
+    made: list[Range] = []
+    for start, end in parts:
+        is_silent = not any(char.isalnum() for char in part_of(whole, start, end).shown)
+        before_is_silent = made and not any(char.isalnum() for char in part_of(whole, *made[-1]).shown)
+        if made and (is_silent or before_is_silent):
+            made[-1] = (made[-1][0], end)
+        else:
+            made.append((start, end))
     return made

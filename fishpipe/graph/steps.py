@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fishpipe.graph.fingerprints import Fingerprint, fingerprint, with_take
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from fishpipe.errors import Span
@@ -29,7 +29,7 @@ class Known:
     samples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     made: Mapping[str, Fingerprint] = field(default_factory=dict)
     pins: Mapping[Fingerprint, int] = field(default_factory=dict)
-    paid: Container[Fingerprint] = frozenset()
+    paid: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

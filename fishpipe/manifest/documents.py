@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from html import unescape
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fishpipe.errors import Problem, Span
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Kind = Literal["heading", "paragraph", "break", "code"]
 
 _FRONT: Final = re.compile(r"\A---[ \t]*\n(?=\S)(.*?)(?:^|\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+# A comment of ours that looks like a heading.
+_COMMENT: Final = re.compile(r"^[ \t]*#[ \t]*fishpipe:[ \t]*ignore[^\n]*$", re.MULTILINE)
 _RULE: Final = re.compile(r"[ \t]*([*_#-])([ \t]*\1){2,}[ \t]*")
 # Comments, styles, and the tags of HTML, whose words are read; others are left to the markup to judge.
 _HTML: Final = (
@@ -27,7 +30,7 @@ _HTML: Final = (
     "table tbody td tfoot th thead time tr tt u ul var video wbr"
 )
 _UNREAD: Final = re.compile(
-    rf"<!--.*?-->|<(script|style)\b.*?</\1>|</?(?:{'|'.join(_HTML.split())})(?=[\s/>])[^>]*>|<sub>|<!DOCTYPE[^>]*>",
+    rf"<!--.*?-->|<(script|style)\b.*?</\1>|</?(?:{'|'.join(_HTML.split())})(?=[\s/>])(?:\"[^\"]*\"|'[^']*'|[^'\">])*>|<sub>|<!DOCTYPE[^>]*>",
     re.DOTALL | re.IGNORECASE,
 )
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?(?:www\.)?([^/?#]+).*", re.IGNORECASE | re.DOTALL)
@@ -56,7 +59,8 @@ class Document:
 def read_document(text: str, file: str) -> tuple[Document, list[Problem]]:
     """The document of a text, and what is wrong with its front matter; `.md` and `.markdown` are CommonMark."""
     front, problems = _front(text, file)
-    body = _FRONT.sub(lambda match: "\n" * match[0].count("\n"), text, count=1)
+    body = _COMMENT.sub(r"<!-- \g<0> -->", text)
+    body = _FRONT.sub(lambda match: "\n" * match[0].count("\n"), body, count=1)
     is_markdown = file.lower().endswith((".md", ".markdown"))
     made = _Markdown(file).document(body) if is_markdown else Document(tuple(_plain(body, file)))
     return replace(made, front=front), problems
@@ -100,6 +104,7 @@ class _Markdown:
         self._note = ""
         self._level = 0
         self._cells: list[str] | None = None
+        self._named: list[str] = []
 
     def document(self, text: str) -> Document:
         """The document of a text without front matter."""
@@ -114,19 +119,22 @@ class _Markdown:
         match token.type:
             case "hr":
                 yield Block("break", "", span)
-            case "fence" | "code_block":
+            case "fence" | "code_block" if not self._note:
                 yield Block("code", _escaped(token.content.strip()), span)
             case "html_block":
-                words = " ".join(_UNREAD.sub(" ", token.content).split())
+                words = unescape(" ".join(_UNREAD.sub(" ", token.content).split()))
                 if words:
                     yield Block("paragraph", words, span)
             case "inline":
                 yield from self._words(token, span)
             case "tr_close":
                 row = ", ".join(cell for cell in self._cells or () if cell)
-                self._cells = None
-                if row:
-                    yield Block("paragraph", row, self._row)
+                self._cells, named = None, tuple(self._named)
+                self._named = []
+                if self._note:
+                    self._noted(row, self._row)
+                elif row:
+                    yield Block("paragraph", row, self._row, 0, named)
             case _:
                 self._enter(token, span)
 
@@ -148,14 +156,18 @@ class _Markdown:
         words, named = _inline(token.children or [])
         if self._cells is not None:
             self._cells.append(words)
+            self._named += named
         elif self._note:
-            before = self.notes.get(self._note)
-            self.notes[self._note] = (
-                replace(before, text=f"{before.text} {words}") if before else Block("paragraph", words, span)
-            )
+            self._noted(words, span)
         elif words:
             kind: Kind = "heading" if self._level else "paragraph"
             yield Block(kind, words, span, self._level, tuple(named))
+
+    def _noted(self, words: str, span: Span) -> None:
+        before = self.notes.get(self._note)
+        self.notes[self._note] = (
+            replace(before, text=f"{before.text} {words}") if before else Block("paragraph", words, span)
+        )
 
 
 def _name(token: Token) -> str:
@@ -167,14 +179,16 @@ def _inline(children: Sequence[Token]) -> tuple[str, list[str]]:
     """The words of a paragraph, and the footnotes that it names; what is struck out is not read."""
     words: list[str] = []
     notes: list[str] = []
-    inside = ""
+    struck, link = 0, ""
     for child in children:
-        if child.type in ("s_open", "link_open", "s_close", "link_close"):
-            inside = (child.info or child.type) if child.nesting == 1 else ""
+        if child.type in ("s_open", "s_close"):
+            struck += child.nesting
+        elif child.type in ("link_open", "link_close"):
+            link = child.info if child.nesting == 1 else ""
         elif child.type == "footnote_ref":
             notes.append(_name(child))
-        elif inside != "s_open":
-            words.append(_read(child, is_address=inside == "auto"))
+        elif not struck:
+            words.append(_read(child, is_address=link == "auto"))
     text = re.sub(r"^\[[ xX]\] ", "", "".join(words).strip())
     # HTML's own <sub> has no alias.
     return (text if "<sub " in text else text.replace("</sub>", "")), notes

@@ -130,7 +130,7 @@ def _segments(manifest: Manifest, places: Places) -> Iterator[Lint]:
         if not words:
             hint = "give it words, or remove it"
             yield Lint(Problem(at, f'"{shown[:20]}" has no words: it comes out as noise', hint, "no-words"))
-        elif len(words) == 1 and segment.address == segment.line:
+        elif len(words) == 1:
             message = f'"{shown[:40]}" is a single word, which often comes out as noise'
             yield Lint(Problem(at, message, "lead it in, or join it to the line beside it", "lone-word"))
         yield from _signs(segment, speech, places)
@@ -139,11 +139,13 @@ def _segments(manifest: Manifest, places: Places) -> Iterator[Lint]:
 
 def _signs(segment: Segment, speech: Speech, places: Places) -> Iterator[Lint]:
     """What nobody sees, and what makes another text of it."""
-    sign = _INVISIBLE.search(speech.text)
-    if sign:
-        place = places.find(segment.span, sign[0])
-        message = f"an invisible sign (U+{ord(sign[0]):04X}) makes this another text"
-        yield Lint(Problem(place, message, "remove it", "invisible-sign"), Fix(place, sign[0], ""))
+    seen: Counter[str] = Counter()
+    for sign in _INVISIBLE.findall(speech.text):
+        place = places.find(segment.span, sign, seen[sign])
+        seen[sign] += 1
+        message = f"an invisible sign (U+{ord(sign):04X}) makes this another text"
+        fix = Fix(place, sign, "") if place is not segment.span else None
+        yield Lint(Problem(place, message, "remove it", "invisible-sign"), fix)
     if _TRAILING.search(speech.text):
         message = "spaces at the end of a line make this another text"
         for place, spaces in _lines_with_spaces(segment.span, speech.text.count("\n"), places):

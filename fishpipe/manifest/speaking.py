@@ -255,8 +255,19 @@ def _cut(runs: Sequence[Run], style: Style, asked: Asked) -> list[Piece]:
             whole.append((at, at + len(run.measured)))
         at += len(run.measured)
     places = cuts("".join(run.measured for run in runs), asked.most, asked.language, whole)
-    pieces = [_piece(part, style) for part in _parted(runs, places)]
-    return [piece for piece in pieces if piece.sent] if places else []
+    parts: list[list[Run]] = []
+    for part in _parted(runs, places):
+        # Cues and signs alone are noise in a call of their own: they stay with the words beside them.
+        if parts and not (_has_words(part) and _has_words(parts[-1])):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    pieces = [piece for piece in (_piece(part, style) for part in parts) if piece.sent]
+    return pieces if len(pieces) > 1 else []
+
+
+def _has_words(runs: Sequence[Run]) -> bool:
+    return any(char.isalnum() for run in runs for char in run.shown)
 
 
 def _parted(runs: Sequence[Run], places: Sequence[int]) -> Iterator[list[Run]]:

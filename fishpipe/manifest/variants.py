@@ -35,7 +35,7 @@ class Variants:
         self.unroller = unroller
         self.family: dict[str, str] = {}
         self.off: set[str] = set()
-        self._waiting: dict[str, tuple[str, Scope, nodes.Mapping | None]] = {}
+        self._waiting: dict[str, tuple[str, Scope]] = {}
         self._names: dict[str, str] = {}
         self._depths: dict[str, int] = {}
         self._given_size = 0
@@ -63,27 +63,22 @@ class Variants:
         while self._waiting or left:
             if self._waiting:
                 name = next(iter(self._waiting))
-                raw, scope, given = self._waiting.pop(name)
+                raw, scope = self._waiting.pop(name)
                 left.pop(raw, None)
                 # What is made for an inclusion is heard there, and writes no files of its own.
                 node = nodes_[raw] if name == raw else nodes_[raw].without(*_MADE)
-                yield from self._using(given, self._checked(name, raw, keys[raw], node, scope), raw)
+                yield from self._checked(name, raw, keys[raw], node, scope)
             else:
                 raw = next(iter(left))
                 left.pop(raw)
                 yield from self._made(raw, keys[raw], nodes_[raw])
 
-    def _using(
-        self, given: nodes.Mapping | None, made: Iterator[tuple[Scalar, Node]], raw: str
-    ) -> Iterator[tuple[Scalar, Node]]:
-        """What is made of a script; variables that it was given and does not read are told."""
-        checker = self.unroller.checker
-        before, checker.used = checker.used, set()
-        yield from made
-        read, checker.used = checker.used, before | checker.used
+    def _check_given(self, raw: str, given: nodes.Mapping | None) -> None:
+        """Variables that an included script is given, and that nothing in it names, are slips."""
+        words = _expressions(self.unroller.declared.scripts[raw])
         for name, key, _ in given or ():
-            if name not in read and "vars" not in read:
-                hint = did_you_mean(name, read) or "remove it"
+            if words is not None and name not in words and "vars" not in words:
+                hint = did_you_mean(name, words) or "remove it, or hand it on: with: {" + name + ": …}"
                 self.unroller.cross(key.span, f'script {raw} does not read "{name}"', hint)
 
     def _is_fragment(self, raw: str, node: nodes.Mapping) -> bool:
@@ -201,8 +196,10 @@ class Variants:
         given = {name: value for name, value in given.items() if value is not BROKEN}
         bare = checked.without("with", "script")
         script = next(key for key, _ in checked.entries if key.raw == "script")
-        given_at = own if isinstance(own, nodes.Mapping) else None
-        names = list(self._meant(named, given, given_at, scope))
+        names = list(self._meant(named, given, scope))
+        families = {self._family_of(name) or name for name in self._bases(named)}
+        if isinstance(own, nodes.Mapping) and len(families) == 1 and families <= self.unroller.declared.scripts.keys():
+            self._check_given(families.pop(), own)
         return [
             replace(
                 bare if n == 0 else bare.without("id", "chapter"),
@@ -212,12 +209,10 @@ class Variants:
             if name not in self.off
         ]
 
-    def _meant(
-        self, named: Scalar, given: Mapping[str, Any], given_at: nodes.Mapping | None, scope: Scope
-    ) -> Iterator[str]:
+    def _meant(self, named: Scalar, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
         word = str(named.value)
         if not set("*?").intersection(word):
-            yield from self._variant(named, word, given, given_at, scope)
+            yield from self._variant(named, word, given, scope)
             return
         here = self.family.get(scope.get("script", {}).get("name", ""), "")
         found = [raw for raw in self.unroller.declared.scripts if raw != here and fnmatchcase(raw, word)]
@@ -226,11 +221,13 @@ class Variants:
                 named.span, f'no script is called like "{word}"', did_you_mean(word, self.unroller.declared.scripts)
             )
         for raw in found:
-            yield from self._variant(named, raw, given, given_at, scope)
+            yield from self._variant(named, raw, given, scope)
 
-    def _variant(
-        self, named: Scalar, word: str, given: Mapping[str, Any], given_at: nodes.Mapping | None, scope: Scope
-    ) -> Iterator[str]:
+    def _bases(self, named: Scalar) -> list[str]:
+        word = str(named.value)
+        return [] if set("*?").intersection(word) else [word]
+
+    def _variant(self, named: Scalar, word: str, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
         raw = word if word in self.unroller.declared.scripts else self._family_of(word)
         if raw is None:
             yield word
@@ -249,7 +246,7 @@ class Variants:
                     named.span, f"no variant of script {raw} goes with this one", f"it has {', '.join(variants)}"
                 )
             word = fitting[0] if fitting else word
-        yield self._asked(raw, word, variants.get(word, {}), given, given_at, scope)
+        yield self._asked(raw, word, variants.get(word, {}), given, scope)
 
     def _asked(
         self,
@@ -257,7 +254,6 @@ class Variants:
         name: str,
         combination: Combination,
         given: Mapping[str, Any],
-        given_at: nodes.Mapping | None,
         scope: Scope,
     ) -> str:
         """The name of a script in the scope that it is included from; it is made where it was not yet."""
@@ -290,7 +286,7 @@ class Variants:
             self._names[key] = self._free(".".join(label)) if len(label) > 1 else name
             self._depths[self._names[key]] = depth
             if self.unroller.counted(node.span):
-                self._waiting[self._names[key]] = (raw, inner, given_at)
+                self._waiting[self._names[key]] = (raw, inner)
         return self._names[key]
 
     def _family_of(self, word: str) -> str | None:
@@ -331,3 +327,20 @@ def _included(scripts: Collection[Node]) -> Iterator[str]:
                         yield str(value.value)
                     elif key.raw == "segments":
                         waiting.append(value)
+
+
+def _expressions(node: Node) -> set[str] | None:
+    """The names in all expressions below a node; None where a text file may have others."""
+    found: set[str] = set()
+    waiting: list[tuple[str, Node]] = [("", node)]
+    while waiting:
+        key, inner = waiting.pop()
+        if isinstance(inner, nodes.Mapping):
+            if inner.get("text_file") is not None:
+                return None
+            waiting += [(raw, value) for raw, _, value in inner]
+        elif isinstance(inner, Listing):
+            waiting += [(key, item) for item in inner.items]
+        elif isinstance(inner.value, str) and (is_template(inner.value) or key == "when"):
+            found |= set(re.findall(r"[A-Za-z_]\w*", inner.value))
+    return found

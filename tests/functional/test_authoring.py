@@ -347,6 +347,19 @@ def test_a_long_line_stays_in_the_pieces_that_were_paid_for(cli: Cli) -> None:
     assert cli("plan", "--json").data["calls"] >= 1
 
 
+def test_a_higher_limit_bills_nothing(cli: Cli) -> None:
+    long = one("{max_chars: 200, id: long, text: " + json.dumps(LONG) + "}", "End of it.")
+    Path("fishpipe.yaml").write_text(HEAD + long, encoding="utf-8")
+    assert cli("build", "-q").code == 0
+    for most in (5000, 100, 5000):
+        Path("fishpipe.yaml").write_text(HEAD + long.replace("200", str(most)), encoding="utf-8")
+        assert cli("plan", "--json").data["calls"] == 0
+    Path("fishpipe.yaml").write_text(HEAD + long.replace("200", "300").replace("number 7,", "number seven,"), "utf-8")
+    assert [len(call["text"]) < 200 for call in calls(cli)] == [True]
+    assert cli("build", "-q").code == 0
+    assert cli("plan", "--json").data["actions"] == []
+
+
 def test_outputs_are_split_by_chapter(cli: Cli) -> None:
     body = """
 scripts:

@@ -48,7 +48,7 @@ def cut(text: str, most: int = 500) -> tuple[Speech, list[Speech]]:
 
 def spoken(text: str, paid: set[str], most: int = 500) -> list[Speech]:
     whole, pieces = cut(text, most)
-    return pieces_as_paid(whole, pieces, "en", lambda piece: piece.text in paid) if len(pieces) > 1 else [whole]
+    return pieces_as_paid(whole, pieces or [whole], "en", lambda words: words in paid)
 
 
 @pytest.mark.parametrize("begins", ["", "I have a dream that one day "])
@@ -75,6 +75,38 @@ def test_another_limit_bills_nothing() -> None:
     paid = {piece.text for piece in spoken(text, set(), 300)}
     for most in (100, 200, 250, 400, 1000):
         assert {piece.text for piece in spoken(text, paid, most)} <= paid
+
+
+def test_what_was_paid_in_another_way_is_used() -> None:
+    first, second, third = (
+        f"{words} and went on over the hills for an hour." for words in ("She rose", "He sat", "It fell")
+    )
+    long = (
+        "However the grey sea rose, while nobody was there to look, the lamps burned low until the late morning came."
+    )
+    assert [p.text for p in spoken(f"{first} {second}", {first, second}, 500)] == [first, second]
+    assert [p.text for p in spoken(f"{first} {second}", {first}, 500)] == [f"{first} {second}"]
+    whole = f"{first} {second}"
+    assert [p.text for p in spoken(f"{whole} {third}", {whole}, 120)] == [whole, third]
+    assert [p.text for p in spoken(f"{first} {long}", {long}, 60)][-1] == long
+
+
+def test_no_piece_is_a_cue_alone_or_half_a_respelling() -> None:
+    cue = "[whispering very softly to her]"
+    text = f"Low over the wall the sea came. {cue} {cue} It was late. Burned lamps there were, too."
+    parts = spoken(text, {"Low over the wall the sea came."}, 60)
+    assert all(any(char.isalnum() for char in part.shown) for part in parts)
+    assert " ".join(part.text for part in parts) == text
+    long = "much longer respelling of a word here"
+    sent = f"One of them is paid for. The {long} is not."
+    whole = Speech(text=sent, respelled=((29, 29 + len(long), "quay", "quay"),), voices=(), settings=Settings())
+    made = pieces_as_paid(
+        whole,
+        [part_of(whole, 0, 25), part_of(whole, 25, len(sent))],
+        "en",
+        lambda w: w[:3] == "One" and "quay" not in w and w.endswith("for."),
+    )
+    assert [part.shown for part in made] == ["One of them is paid for.", "The quay is not."]
 
 
 def test_a_new_text_takes_its_own_cuts() -> None:
