@@ -90,8 +90,8 @@ def _reloaded(project: Project, texts: Mapping[str, str]) -> Manifest:
 
 
 def _paid(project: Project) -> set[str]:
-    """The calls that the manifest needs and that were ever made."""
-    with project.session() as session:
+    """The calls that the manifest's scripts need, with outputs or without, and that were ever made."""
+    with project.session(list(project.manifest.scripts)) as session:
         return {
             key for key in session.graph.clips if key in session.snapshot.calls or key in session.snapshot.lock.clips
         }

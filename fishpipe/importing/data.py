@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +57,12 @@ def _line(item: Any) -> Line | None:  # noqa: ANN401
     if isinstance(item, str):
         return Line("", " ".join(item.split())) if item.strip() else None
     if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item):
-        return Line(str(item[0]), " ".join(str(item[1]).split()))
+        return Line(_name(item[0]), " ".join(str(item[1]).split()))
     if isinstance(item, Mapping) and (words := _first(item, _WORDS)):
-        return Line(str(_first(item, _NAMES) or ""), " ".join(str(words).split()))
+        return Line(_name(_first(item, _NAMES)), " ".join(str(words).split()))
     return None
+
+
+def _name(value: object) -> str:
+    """Who speaks, as a dialogue can name it."""
+    return " ".join(re.sub(r"[:：()\[\]{}#\"“”,]", " ", str(value or "")).split())[:60]

@@ -11,6 +11,8 @@ from fishpipe.manifest.documents import read_document
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fishpipe.manifest.documents import Document
+
 _CHAPTER: Final = re.compile(r"(?:chapter|kapitel|chapitre|cap[ií]tulo|capitolo|part|book)\b.{0,60}", re.IGNORECASE)
 _RULE: Final = re.compile(r"([*_~#-])( *\1){2,}")
 
@@ -31,9 +33,16 @@ def read_markdown(text: str, path: Path) -> Draft:
         title=title,
         author=str(front.get("author") or ""),
         language=language,
-        chapters=(Prose(path.stem, escaped_templates(text)),),
+        chapters=(Prose(path.stem, text if _reads_itself(document) else escaped_templates(text)),),
         levels=level,
     )
+
+
+def _reads_itself(document: Document) -> bool:
+    """Whether all templates in a text are of its own front matter: then they are ours."""
+    names = [name for block in document.blocks for name in re.findall(r"\{\{\s*(\w+)", block.text)]
+    others = any("{%" in block.text or "{#" in block.text for block in document.blocks)
+    return bool(names) and not others and all(name in document.front for name in names)
 
 
 def read_plain(text: str, path: Path) -> Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,28 +25,39 @@ _HEADING: Final = re.compile(
 _STAGE: Final = re.compile(
     r"[\[(].*[\])]|(?:(?:re-?)?enter|exit|exeunt|curtain|flourish|alarum|thunder)\b.{0,300}", re.DOTALL | re.IGNORECASE
 )
+# So many of the paragraphs of a play are speeches.
+_MOSTLY: Final = 0.45
 # A name is one where it speaks more often than this.
 _TWICE: Final = 2
 
 
 def read_play(text: str, path: Path) -> Draft:
     """A play, a speech a paragraph: acts and scenes are chapters; stage directions between speeches are left out."""
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
-    if sum(bool(_SPOKEN.fullmatch(words)) for words in paragraphs) < len(text.splitlines()) // 4:
-        by_line = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-        paragraphs = by_line if sum(bool(_SPOKEN.fullmatch(w)) for w in by_line) > len(by_line) // 2 else paragraphs
-    return _draft(list(_speeches(paragraphs)), path.stem)
+    return _draft(list(_speeches(_paragraphs(text))), path.stem)
+
+
+def _paragraphs(text: str) -> list[str]:
+    """What is written between empty lines, or from one name that speaks to the next."""
+    found: list[str] = []
+    names = Counter(match["name"] for match in map(_SPOKEN.fullmatch, map(str.strip, text.splitlines())) if match)
+    for part in re.split(r"\n\s*\n", text):
+        lines: list[str] = []
+        for line in filter(None, map(str.strip, part.splitlines())):
+            spoken = _SPOKEN.fullmatch(line)
+            if lines and spoken is not None and (names[spoken["name"]] >= _TWICE or spoken["name"].isupper()):
+                found.append(" ".join(lines))
+                lines = []
+            lines.append(line)
+        found += [" ".join(" ".join(lines).split())] if lines else []
+    return found
 
 
 def looks_like_play(text: str) -> bool:
-    """Whether most paragraphs (or lines) begin with a name that speaks."""
-    for parts in (re.split(r"\n\s*\n", text), text.splitlines()):
-        bare = [" ".join(part.split()) for part in parts if part.strip()]
-        names = [found["name"] for found in map(_SPOKEN.fullmatch, bare) if found]
-        spoken = [name for name in names if names.count(name) >= _TWICE]
-        if len(spoken) > max(3, len(bare) // 2):
-            return True
-    return False
+    """Whether about half of the paragraphs begin with a name that speaks more than once."""
+    bare = _paragraphs(text)
+    names = Counter(found["name"] for found in map(_SPOKEN.fullmatch, bare) if found)
+    spoken = sum(times for times in names.values() if times >= _TWICE)
+    return spoken >= 2 and spoken >= len(bare) * _MOSTLY
 
 
 def _speeches(paragraphs: list[str]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?\s+([^<>]+)>")
 _NAMED: Final = re.compile(r"(?:- ?)?([A-Z][\w .'’-]{0,30}):\s+(.+)", re.DOTALL)
 _NOISE: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫]+[^♪♫]*[♪♫]+|[♪♫]+")
-_STYLE: Final = re.compile(r"\{\\[^{}]*\}|</?[a-z][\w.]*(?:\s[^<>]*)?>|<\d[\d:.]*>")
+_STYLE: Final = re.compile(r"\{\\[^{}]*\}|</?[a-z][\w.]*(?:\s(?:\"[^\"]*\"|[^<>\"])*)?>|<\d[\d:.]*>")
 # A cue of more characters is no cue.
 _LONGEST: Final = 2000
 # Silences that the manifest can say: up to a day, in ms.
@@ -44,7 +44,7 @@ def read_subtitles(text: str, path: Path) -> Draft:
 
 def _speeches(text: str) -> list[tuple[str, str]]:
     """(name, words) of a cue; lines that begin with dashes are two speakers'."""
-    text = unescape(text[:_LONGEST])
+    text = text[:_LONGEST]
     lines = re.split(r"\\[Nn]", text)
     dashed = len(lines) > 1 and all(line.lstrip().startswith(("-", "–")) for line in lines)
     return [_said(line) for line in lines] if dashed else [_said(text)]
@@ -54,8 +54,8 @@ def _said(text: str) -> tuple[str, str]:
     """(name, words) of a cue."""
     voice = _VOICE.search(text)
     plain = _STYLE.sub("", text.replace("\\N", " ").replace("\\n", " ").replace("\\h", " "))
-    plain = " ".join(_NOISE.sub(" ", plain).split())
+    plain = " ".join(unescape(_NOISE.sub(" ", plain)).split())
     named = None if voice else _NAMED.fullmatch(plain)
     if named:
         return named[1], named[2]
-    return (voice[1].strip() if voice else ""), re.sub(r"^[-–] ?", "", plain)
+    return (unescape(voice[1]).strip() if voice else ""), re.sub(r"^[-–] ?", "", plain)

@@ -59,13 +59,13 @@ def _voices(draft: Draft) -> Iterator[str]:
     yield "# or in its place the id: of a voice at the service (fishpipe voices search NAME)."
     yield "voices:"
     for name in dict.fromkeys([*([NARRATOR] if narrated else []), *names.values()]):
-        yield f"  {name}: {{sample_url: https://example.com/samples/{quote(name)}.mp3}}"
+        yield f"  {scalar(name)}: {{sample_url: https://example.com/samples/{quote(name)}.mp3}}"
     if names and not any(is_timed(chapter) for chapter in draft.chapters):
         yield ""
         yield "# Who speaks with which voice, and how: {voice: NAME, prosody: {speed: 0.95}}"
         yield "cast:"
         for speaker, name in names.items():
-            yield f"  {scalar(speaker)}: {name}"
+            yield f"  {scalar(speaker)}: {scalar(name)}"
 
 
 def _voice_name(speaker: str) -> str:
@@ -120,12 +120,12 @@ def _segments(scene: Scene, indent: str) -> Iterator[str]:
         title = ""
         fields += [("text", words)] + ([("gap", _length(line.gap))] if line.gap is not None else [])
         if line.speaker:
-            fields.insert(-1 if line.gap is not None else len(fields), ("voice", _voice_name(line.speaker)))
+            fields.insert(-1 if line.gap is not None else len(fields), ("voice", scalar(_voice_name(line.speaker))))
         if len(fields) == 1:
             yield f"{indent}- {words}"
             continue
         if len(fields) == 2 and line.speaker:
-            yield f"{indent}- {_voice_name(line.speaker)}: {words}"
+            yield f"{indent}- {scalar(_voice_name(line.speaker))}: {words}"
             continue
         for number, (name, value) in enumerate(fields):
             yield f"{indent}{'- ' if number == 0 else '  '}{name}: {value}"

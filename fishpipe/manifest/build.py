@@ -68,6 +68,8 @@ class Builder:
 
     def manifest(self) -> Manifest:
         """The model; parts with problems are missing from it."""
+        cast = self.sections["cast"]
+        self.speakers.cast = frozenset(raw for raw, _, _ in cast) if isinstance(cast, nodes.Mapping) else frozenset()
         self.speakers.check(self.common.defaults)
         self.common.roles.update(self._roles(self.sections["cast"]))
         built = {script.name: script for script in self._scripts()}

@@ -63,7 +63,7 @@ class Composer:
             return self._alias(event, depth)
         tag = getattr(event, "tag", None)
         if tag is not None and not (tag == "!" and isinstance(event, yaml.ScalarEvent)):
-            self._say(self._span(event), f"YAML tag {tag} is not allowed", "remove the tag")
+            self._say(self._span(event), f"YAML tag {tag} is not allowed", "quote the text, if the ! is a part of it")
         anchor: str | None = event.anchor
         if anchor:
             self._open.add(anchor)

@@ -101,6 +101,13 @@ def spread_dialogue(
     common = node.without("dialogue", "id", "chapter", "language")
     kept = [(key, value) for key, value in node.entries if key.raw in ("id", "chapter", "language")]
     part = 0
+    is_known = known is not None and "\n" not in text.raw
+    if is_known and sum(text.raw.count(f"{name}:") for name in [*voices, *cast]) > 1:
+        say(
+            text.span,
+            "this dialogue is one line, and several speak in it",
+            "write dialogue: |, so that lines stay lines",
+        )
     for said in lines_of(text.raw, lambda name: name in voices or name.casefold() in roles):
         role = roles.get(said.name) or roles.get(said.name.casefold())
         at = line(text, said.number, said.name or said.words[:20])
@@ -109,7 +116,8 @@ def spread_dialogue(
             near = did_you_mean(said.name, [*cast, *voices]) if said.name else "begin it with NAME:"
             say(at, what, near or f"add it to cast: {{{said.name}: VOICE}}, or indent the line, if it goes on")
         words = directed(said.words)
-        if not re.sub(r"<cue [^>]*>", "", words).strip(" .,;:!?…"):
+        if not words:
+            say(at, f"{said.name} says nothing", "give it words, or remove the line")
             continue
         part += 1
         kind = "cast" if role is not None else "voice"

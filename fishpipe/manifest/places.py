@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # A comment of ours at the end of a line of text is none of its words.
 COMMENT: Final = re.compile(
-    r"[ \t]*(?:#|<!--)[ \t]*fishpipe:[ \t]*ignore(?:\[[\w\s,-]*\])?(?:[ \t]*-->)?[ \t]*$", re.MULTILINE
+    r"^[ \t]*#[ \t]*fishpipe:[ \t]*ignore[^\n]*(?:\n|\Z)"
+    r"|[ \t]*(?:#|<!--)[ \t]*fishpipe:[ \t]*ignore(?:\[[\w\s,-]*\])?(?:[ \t]*-->)?[ \t]*$",
+    re.MULTILINE,
 )
 _IGNORED: Final = re.compile(r"(?:#|<!--)\s*fishpipe:\s*ignore(?:\[([\w\s,-]*)\])?|# as meant")
 _BLOCK: Final = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?$")

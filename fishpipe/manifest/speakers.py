@@ -24,6 +24,7 @@ class Speakers:
     def __init__(self, section: nodes.Node | None, say: Say, *, consent: bool) -> None:
         self._say, self._consent = say, consent
         self.all_known = True
+        self.cast: frozenset[str] = frozenset()
         self.voices: dict[str, Voice] = {}
         self.layers: dict[str, Layer] = {}
         self.names = [raw for raw, _, _ in section] if isinstance(section, nodes.Mapping) else []
@@ -89,7 +90,8 @@ class Speakers:
             if name not in self.names:
                 near = did_you_mean(name, self.names)
                 place = next((f" ({voice.span})" for voice in self.voices.values() if f'"{voice.name}"' in near), "")
-                hint = near.replace("?", f"{place}?") or "declare it under voices"
+                role = f"it is in the cast: write - {name}: WORDS" if name in self.cast else ""
+                hint = role or near.replace("?", f"{place}?") or "declare it under voices"
                 self._say(node.span, f'no voice "{name}"', hint)
 
     def of(self, layers: Sequence[Layer], at: Span, language: str = "") -> tuple[tuple[Voice, ...], Layer]:

@@ -16,7 +16,7 @@ from fishpipe.manifest.markup import PLAIN, Break, Cue, Instead, Style, Words
 from fishpipe.manifest.sentences import cuts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fishpipe.manifest.lexicon import Entry, Lexicon
     from fishpipe.manifest.model import Respelled
@@ -102,7 +102,7 @@ def speak(text: str, asked: Asked, lexicon: Lexicon) -> Spoken:
     tokens: Sequence[markup.Token] = [Words(text, 0)]
     if not markup.is_plain(text):
         tokens, made.findings = markup.tokens_of(text, asked.language)
-    for group in _groups(tokens, asked):
+    for group in _trimmed(_groups(tokens, asked)):
         if isinstance(group, Silence):
             made.pieces.append(group)
             continue
@@ -136,6 +136,25 @@ def _groups(tokens: Sequence[markup.Token], asked: Asked) -> Iterator[Silence | 
             yield Silence(length)
     if group:
         yield group
+
+
+def _trimmed(groups: Iterable[Silence | list[markup.Token]]) -> Iterator[Silence | list[markup.Token]]:
+    """The groups; a break at the end of one is silence, since the ends of clips are trimmed."""
+    for group in groups:
+        if isinstance(group, Silence):
+            yield group
+            continue
+        behind = []
+        while len(group) > 1 and (isinstance(group[-1], Break) or _is_blank(group[-1])):
+            last = group.pop()
+            if isinstance(last, Break) and last.strength in _SILENCES:
+                behind.append(Silence(_SILENCES[last.strength]))
+        yield group
+        yield from reversed(behind)
+
+
+def _is_blank(token: markup.Token) -> bool:
+    return isinstance(token, Words) and not token.text.strip()
 
 
 def _runs(token: markup.Token, asked: Asked, lexicon: Lexicon, findings: list[Finding]) -> Iterator[Run]:

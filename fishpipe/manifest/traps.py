@@ -86,8 +86,11 @@ def _trap(line: str, file: str, number: int) -> Problem | None:
     if value[0] in "@`%&*!|>" and len(value) > 1 and not _BLOCK.search(f": {value}"):
         return Problem(span, f'{key} begins with "{value[0]}", which means something else to YAML. {cure}')
     if value[0] in "\"'":
-        message = f"{key} has text after its closing quote, or no closing quote; quotes within need a \\"
-        return None if _QUOTED.fullmatch(value) else Problem(span, message)
+        message = f"{key} has text after its closing quote, or no closing quote."
+        label = f"{name.strip()}: " if name else "- "
+        whole = value[1:-1] if value[0] == value[-1] == "'" else value
+        quoted = "'" + whole.replace("'", "''") + "'" if '"' in whole else json.dumps(whole, ensure_ascii=False)
+        return None if _QUOTED.fullmatch(value) else Problem(span, f"{message} Quote it: {label}{quoted}")
     colon = re.search(r":(\s|$)", value)
     if colon:
         at = Span(file, number, len(entry["lead"]) + 1 + colon.start())

@@ -54,7 +54,10 @@ def mismatch(node: Node, schema: Schema, name: str, path: tuple[str, ...]) -> tu
         label = dotted(path)
     expected = _expected(schema, name, label)
     match node:
-        case Listing() if label == "text" and node.items:
+        case Listing() | nodes.Mapping() if label == "dialogue":
+            kind = "list" if isinstance(node, Listing) else "map"
+            return f"dialogue is a {kind}; expected lines of text", "write dialogue: |, and the lines below it"
+        case Listing() if label == "text" and len(node.items) == 1:
             words = " ".join(str(to_data(item)) for item in node.items)
             return 'text begins with "[": YAML reads a list', f'Quote it: text: "[{words[:60]}]"'
         case Listing():

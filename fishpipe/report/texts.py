@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.manifest.model import Pause, Speech
 from fishpipe.report.prose import count
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fishpipe.manifest.model import Segment
+
+
+# A direction as a dialogue hands it on; it was written in parentheses.
+_DIRECTION: Final = re.compile(r'<cue name="([^"]*)" direction="yes"/>')
 
 
 def texts_data(segments: Sequence[Segment]) -> list[dict[str, Any]]:
@@ -26,7 +31,7 @@ def _line(address: str, parts: Sequence[Segment]) -> dict[str, Any]:
         "address": address,
         "place": str(first.span),
         "language": first.language,
-        "written": first.written or " ".join(speech.text for speech in spoken),
+        "written": _DIRECTION.sub(r"(\1)", first.written) or " ".join(speech.text for speech in spoken),
         "sent": [sent for part in parts for sent in _sent(part)],
         "shown": first.caption or " ".join(speech.shown for speech in spoken if speech.shown),
     }
