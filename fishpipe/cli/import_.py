@@ -41,7 +41,7 @@ def command(file: Path, folder: Path | None, kind: str | None) -> int:
     write_new(folder, files)
     where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     speakers = len(draft.speakers)
-    cast_ = f"give the {speakers} of the cast their voices, then " if speakers else ""
+    cast_ = f"give the {speakers} of the cast their voices, then " if speakers > 1 else ""
     err(f"next: {cast_}{where}fishpipe plan && fishpipe build")
     return 0
 

@@ -53,7 +53,9 @@ def _lint(arguments: Arguments, fix: bool, style: str) -> int:
     if fix and any(one.fix is not None for one in found):
         from fishpipe.mending import mend
 
-        err(f"mended {count(mend(project), 'place')}")
+        wanted, mended = sum(one.fix is not None for one in found), mend(project)
+        rest = "; the others are paid for, or would change more than signs" if mended < wanted else ""
+        err(f"mended {count(mended, 'place')}{rest}")
         found = look(open_project(arguments, warn=False).manifest)
     problems = from_start(style, [one.problem for one in found])
     if style != "text":

@@ -25,8 +25,9 @@ _HEADING: Final = re.compile(
 _STAGE: Final = re.compile(
     r"[\[(].*[\])]|(?:(?:re-?)?enter|exit|exeunt|curtain|flourish|alarum|thunder)\b.{0,300}", re.DOTALL | re.IGNORECASE
 )
-# So many of the paragraphs of a play are speeches.
+# So many of the paragraphs of a play are speeches; fewer, where there are acts or scenes.
 _MOSTLY: Final = 0.45
+_WITH_ACTS: Final = 0.2
 # A name is one where it speaks more often than this.
 _TWICE: Final = 2
 
@@ -57,7 +58,8 @@ def looks_like_play(text: str) -> bool:
     bare = _paragraphs(text)
     names = Counter(found["name"] for found in map(_SPOKEN.fullmatch, bare) if found)
     spoken = sum(times for times in names.values() if times >= _TWICE)
-    return spoken >= 2 and spoken >= len(bare) * _MOSTLY
+    share = _WITH_ACTS if any(_HEADING.fullmatch(words.strip("#* ")) for words in bare) else _MOSTLY
+    return spoken >= _TWICE and spoken >= len(bare) * share
 
 
 def _speeches(paragraphs: list[str]) -> Iterator[tuple[str, str]]:

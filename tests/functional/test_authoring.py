@@ -411,6 +411,35 @@ def test_what_is_read_of_a_dialogue() -> None:
     ]
 
 
+def test_variables_that_an_inclusion_gives_are_read_somewhere() -> None:
+    made = loaded(
+        """
+scripts:
+  one:
+    output: a.mp3
+    segments:
+      - {script: g, with: {name: Ana, formal: false}}
+      - {script: g, with: {name: Ben, formal: true}}
+      - {for_each: [x, y], script: h, with: {name: "{{ item }}", n: "{{ index }}"}}
+  g: {segments: [{when: formal, text: "Good evening {{ name }}."}, {when: not formal, text: Hello my friend.}]}
+  h: {segments: [{when: n == 1, text: "First {{ name }}."}, Hello there all.]}
+"""
+    )
+    assert [name for name in made.scripts if name.startswith("g")] == ["g.Ana.false", "g.Ben.true"]
+    assert lines(made, "h.y.2") == [("ana", "Hello there all.")]
+
+
+def test_a_break_at_the_end_of_a_call_is_silence() -> None:
+    text = '\'Sure of it.<break strength="x-strong"/> <prosody rate="80%">All done.</prosody> <break/>\''
+    bodies = [segment.body for segment in loaded(one(text)).scripts["one"].segments]
+    assert [getattr(b, "text", getattr(b, "duration", 0)) for b in bodies] == [
+        "Sure of it.",
+        1_200_000,
+        "All done.",
+        400_000,
+    ]
+
+
 def test_an_inclusion_with_words_has_no_files_of_its_own() -> None:
     made = loaded(
         """

@@ -169,6 +169,47 @@ def test_a_play_has_a_cast(cli: Cli) -> None:
     ]
 
 
+LINES = """The Play
+
+by Me
+
+CHARACTERS
+
+ALGERNON, a man
+
+ACT I
+
+SCENE 1
+
+A room. [Pouring tea.]
+
+ALGERNON. Good morning. It is
+late.
+LADY BRACK. (angrily) Nonsense!
+
+MR. SMITH. Hello there.
+
+ALGERNON. ... and so on.
+
+LADY BRACK. Yes. No.
+"""
+
+
+def test_a_play_line_by_line(cli: Cli) -> None:
+    Path("play.txt").write_text(LINES, "utf-8")
+    assert imported(cli, "play.txt") == [
+        "Good morning. It is late.", "[angrily] Nonsense!", "Hello there.", "... and so on.", "Yes. No.",
+    ]  # fmt: skip
+    Path("two.txt").write_text(
+        "ANNA: Who is there?\nBEN: (softly) Only me.\nANNA: You are late.\nBEN: I know.\n", "utf-8"
+    )
+    assert cli("import", "two.txt").code == 0
+    assert texts("two/fishpipe.yaml") == ["Who is there?", "[softly] Only me.", "You are late.", "I know."]
+    Path("prose.txt").write_text("It was late. The sea came in.\n\nNote: this is prose.\n\nHe went home.\n", "utf-8")
+    assert cli("import", "prose.txt").code == 0
+    assert texts("prose/fishpipe.yaml") == ["It was late. The sea came in.", "Note: this is prose.", "He went home."]
+
+
 FOUNTAIN = """Title: The Big Sea
 Author: Me
 

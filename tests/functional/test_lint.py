@@ -128,6 +128,39 @@ def test_of_two_alike_the_one_that_is_not_paid_for_is_mended(cli: Cli) -> None:
     assert cli("plan", "--json").data["calls"] == 0
 
 
+def test_a_fix_never_makes_a_comment_of_words(cli: Cli) -> None:
+    written('"We have some items # five of them."', "We have some items\u00a0# five of them.")
+    assert cli("lint", "--fix").code == 0
+    texts = [action["text"] for action in cli("plan", "--json").data["actions"] if action["action"] == "speak"]
+    assert texts == ["We have some items\u00a0# five of them."]
+    assert "- We have some items\u00a0# five" in Path("fishpipe.yaml").read_text("utf-8")
+
+
+def test_a_fix_spares_what_another_profile_has_paid_for(cli: Cli) -> None:
+    profiles = "profiles: {other: {defaults: {gain: 1, prosody: {speed: 1.1}}}}\n"
+    written('"One soft\u00adhyphen word\u00ad in here."', body=profiles)
+    assert cli("build", "-q", "--profile", "other").code == 0
+    assert cli("lint", "--fix").code == 3
+    assert cli("plan", "--profile", "other", "--json").data["calls"] == 0
+
+
+def test_all_signs_of_a_text_are_mended(cli: Cli) -> None:
+    written('"He\u200bllo there my one\u200b two friend."')
+    assert cli("lint", "--fix").code == 0
+    assert "Hello there my one two friend." in Path("fishpipe.yaml").read_text("utf-8")
+
+
+def test_a_comment_above_is_no_part_of_a_text(cli: Cli) -> None:
+    Path("t.md").write_text("# fishpipe: ignore[lone-word]\nYes.\n\nMore words.\n", "utf-8")
+    written(
+        "{text_file: t.md}",
+        "text: |\n          One line here.\n          # fishpipe: ignore[cue-swallowed]\n          See [Note 4] there.",
+    )
+    assert codes(cli) == []
+    texts = [action["text"] for action in cli("plan", "--json").data["actions"] if action["action"] == "speak"]
+    assert texts == ["Yes.", "More words.", "One line here.\nSee [Note 4] there."]
+
+
 def test_a_paid_variant_keeps_its_words(cli: Cli) -> None:
     body = "x-ben: 1\n"
     item = '{{for_each: {voices}, voice: "{{{{ item }}}}", text: "Hi\u200b there you"}}'
