@@ -33,6 +33,7 @@ from fishpipe.manifest.model import (
     Pause,
     Script,
     Segment,
+    Settings,
     Speech,
     Voice,
 )
@@ -67,6 +68,7 @@ class _Builder:
     by_address: dict[str, Fingerprint] = field(default_factory=dict)
     created: dict[str, Fingerprint] = field(default_factory=dict)
     existing: dict[str, Voice] = field(default_factory=dict)
+    frames: dict[tuple[Settings, tuple[Voice, ...]], list[list[bytes]]] = field(default_factory=dict)
 
     def graph(self, only: Iterable[str] | None) -> Graph:
         scripts = self.manifest.scripts
@@ -181,9 +183,14 @@ class _Builder:
 
     def _paid_texts(self, speech: Speech) -> Callable[[str], bool]:
         """Whether a text, spoken as this one is, was ever paid for: its fingerprint, without the rest made anew."""
-        made = clip_record(_ANY, speech.settings, speech.voices, self.realm, self.created, self.known.made)
-        plain = clip_record(_ANY, speech.settings, speech.voices, self.realm, self.created)
-        frames = [canonical(record).split(_ANY.encode()) for record in ([made] if made == plain else [made, plain])]
+        how = (speech.settings, speech.voices)
+        if how not in self.frames:
+            created = {voice.name: self._key(voice)[0] for voice in speech.voices if isinstance(voice, CreatedVoice)}
+            made = clip_record(_ANY, *how, self.realm, created, self.known.made)
+            plain = clip_record(_ANY, *how, self.realm, created)
+            records = [made] if made == plain else [made, plain]
+            self.frames[how] = [canonical(record).split(_ANY.encode()) for record in records]
+        frames = self.frames[how]
         paid = self.known.paid
 
         def is_paid(text: str) -> bool:

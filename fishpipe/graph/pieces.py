@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 
-_ENDS: Final = re.compile(r"[.!?…。！？][\"'”’»)\]]*\s+")
-# Within a sentence this long a text may have been cut behind any sign, or any word.
-_LONG_SENTENCE: Final = 100
+# A text may have been cut behind any sign, and where it has none for so long, behind any word.
+_SIGNS: Final = re.compile(r"[^\w\s]\s+|[。！？，；：、]")
+_LONG: Final = 100
 _WORDS: Final = re.compile(r"\s+")
 # No piece that is looked for is longer.
 _REACH: Final = 2000
@@ -67,9 +67,9 @@ def _kept(whole: Speech) -> list[Range]:
 def _offsets(whole: Speech) -> list[int]:
     """Where the text may have been cut before, both of its ends included."""
     text, kept = whole.text, _kept(whole)
-    ends = [0, *(match.end() for match in _ENDS.finditer(text)), len(text)]
+    ends = [0, *(match.end() for match in _SIGNS.finditer(text)), len(text)]
     for start, end in pairwise(ends.copy()):
-        if end - start > _LONG_SENTENCE:
+        if end - start > _LONG:
             ends += [match.end() for match in _WORDS.finditer(text, start, end)]
     return sorted({at for at in ends if at in (0, len(text)) or not any(a < at < b for a, b in kept)})
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fishpipe.graph.fingerprints import canonical, canonical_text
 from fishpipe.graph.pieces import part_of, pieces_as_paid
 from fishpipe.manifest.lexicon import Lexicon
 from fishpipe.manifest.model import Settings, Speech
@@ -129,3 +133,10 @@ def test_captions_and_respellings_stay_with_their_piece() -> None:
         ((11, 14, "GIF", "GIF"),),
     )
     assert (second.text, second.shown, second.respelled) == ("A jif again.", "A GIF again.", ((2, 5, "GIF", "GIF"),))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_text_is_canonical_json_in_its_frame(text: str) -> None:
+    before, after = canonical({"body": {"text": "\ue000", "z": 1}}).split(b"\xee\x80\x80")
+    words = json.dumps(canonical_text(text), ensure_ascii=False)[1:-1].encode()
+    assert before + words + after == canonical({"body": {"text": canonical_text(text), "z": 1}})
