@@ -27,7 +27,7 @@ _ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _ELEMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "break": ("time", "strength"),
     "sub": ("alias",),
-    "say-as": ("interpret-as", "format"),
+    "say-as": ("interpret-as",),
     "phoneme": ("alphabet", "ph"),
     "emphasis": ("level",),
     "prosody": ("rate", "volume"),
@@ -280,7 +280,8 @@ class _Parser:
             return [self._phonemes(opened, shown)]
         kind = attributes.get("interpret-as", "")
         if kind in _SPELLED:
-            return [Instead(shown, " ".join(shown.replace(" ", "")), start, self._style)]
+            signs = [sign for sign in shown if sign.isalnum() or (sign == "+" and kind == "telephone")]
+            return [Instead(shown, " ".join(signs), start, self._style)]
         if kind == "ordinal":
             spoken = ordinal(shown.strip(), self.language)
             if spoken is None:
