@@ -76,4 +76,6 @@ def _judge(error: yaml.MarkedYAMLError, text: str, file: str, reached: int) -> P
 def _plainly(error: yaml.MarkedYAMLError, file: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     span = Span(file, mark.line + 1, mark.column + 1) if mark else Span(file)
-    return Problem(span, f"YAML: {error.problem or error.context or error}")
+    words = error.problem or str(error.context or error)
+    hint = "check how this line and those above it are indented" if "did not find expected" in words else ""
+    return Problem(span, f"YAML: {words}", hint)

@@ -58,7 +58,7 @@ def spoken(text: str, paid: set[str], most: int = 500) -> list[Speech]:
 @pytest.mark.parametrize("begins", ["", "I have a dream that one day "])
 def test_one_edit_bills_one_piece(begins: str) -> None:
     chance = random.Random(7)
-    for _ in range(120):
+    for _ in range(60):
         sentences = [sentence(chance, begins) for _ in range(chance.randint(12, 30))]
         before = spoken("".join(sentences), set())
         paid = {piece.text for piece in before}
