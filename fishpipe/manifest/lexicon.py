@@ -76,7 +76,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Respelled:
+class Stretch:
     """A stretch of a text, or what stands in its place: `entry` says why."""
 
     written: str
@@ -93,9 +93,9 @@ class Lexicon:
     patience: float = 20.0
     _chosen: dict[tuple[str, tuple[str, ...]], list[tuple[Any, Entry, str]]] = field(default_factory=dict)
 
-    def respell(self, text: str, language: str, voices: tuple[str, ...]) -> list[Respelled]:
+    def respell(self, text: str, language: str, voices: tuple[str, ...]) -> list[Stretch]:
         """A text in stretches; those without an entry are spoken as they are. Raises TimeoutError."""
-        stretches = [Respelled(text, text)]
+        stretches = [Stretch(text, text)]
         folded = text.casefold()
         for pattern, entry, first in self._for(language, voices):
             if first in folded:
@@ -120,7 +120,7 @@ class Lexicon:
         return self._chosen[key]
 
 
-def _replaced(stretch: Respelled, pattern: Any, entry: Entry) -> Iterator[Respelled]:  # noqa: ANN401
+def _replaced(stretch: Stretch, pattern: Any, entry: Entry) -> Iterator[Stretch]:  # noqa: ANN401
     if stretch.entry is not None:
         yield stretch
         return
@@ -129,12 +129,12 @@ def _replaced(stretch: Respelled, pattern: Any, entry: Entry) -> Iterator[Respel
         if match.end() == match.start():
             continue
         before = stretch.written[position : match.start()]
-        yield Respelled(before, before)
+        yield Stretch(before, before)
         said = match.expand(entry.say) if entry.is_pattern and not entry.phonemes else entry.say
-        yield Respelled(match[0], said, entry)
+        yield Stretch(match[0], said, entry)
         position = match.end()
     rest = stretch.written[position:]
-    yield Respelled(rest, rest)
+    yield Stretch(rest, rest)
 
 
 def read_lexicon(section: nodes.Node | None, voices: Iterable[str], say: Say) -> Lexicon:
