@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import ManifestError
 from fishpipe.manifest.lint import fixed, lint
-from fishpipe.manifest.load import load
 from fishpipe.manifest.model import Speech
 from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from fishpipe.manifest.lint import Fix
     from fishpipe.manifest.model import Manifest
@@ -48,17 +46,17 @@ def _is_safe(project: Project, fixes: Sequence[Fix], findings: int) -> bool:
     """Whether the manifest stays valid, has fewer findings, and still needs every clip that is paid for."""
     texts = fixed(project.manifest.texts, fixes)
     try:
-        manifest = _reloaded(project, texts)
+        mended = project.with_texts(texts)
     except ManifestError:
         return False
-    if not texts or len(lint(manifest)) >= findings:
+    if not texts or len(lint(mended.manifest)) >= findings:
         return False
-    before, after = _spoken(project.manifest), _spoken(manifest)
+    before, after = _spoken(project.manifest), _spoken(mended.manifest)
     # A fix changes signs alone: where words would go (a # that becomes a comment), it is none.
     if [_words(text) for text in before] != [_words(text) for text in after]:
         return False
     changed = {old for old, new in zip(before, after, strict=True) if old != new}
-    return not changed & _paid_texts(project) and _paid(project) <= _paid(replace(project, manifest=manifest))
+    return not changed & _paid_texts(project) and _paid(project) <= _paid(mended)
 
 
 def _spoken(manifest: Manifest) -> list[str]:
@@ -76,17 +74,6 @@ def _paid_texts(project: Project) -> set[str]:
     with project.session() as session:
         bodies = [row.record.get("body", {}) for row in session.snapshot.calls.values()]
         return {str(body.get("text", body.get("prompt", ""))) for body in bodies}
-
-
-def _reloaded(project: Project, texts: Mapping[str, str]) -> Manifest:
-    chosen = project.choices
-    return load(
-        project.manifest.path,
-        variables=chosen.variables,
-        profiles=chosen.profiles,
-        allow_outside=chosen.allow_outside,
-        texts=texts,
-    )
 
 
 def _paid(project: Project) -> set[str]:

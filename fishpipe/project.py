@@ -100,17 +100,15 @@ class Project:
     def open(cls, path: Path, choices: Choices | None = None) -> Project:
         """Load and check the manifest. Raises ManifestError with all of its problems."""
         choices = choices or Choices()
-        manifest = load(
-            path,
-            variables=choices.variables,
-            profiles=choices.profiles,
-            allow_outside=choices.allow_outside,
-            strict=choices.strict,
-        )
+        manifest = _loaded(path, choices)
         problems = list(asset_problems(manifest))
         if problems:
             raise ManifestError(problems, {str(p.span.file): Path(p.span.file).read_text("utf-8") for p in problems})
         return cls(manifest=manifest, choices=choices)
+
+    def with_texts(self, texts: Mapping[str, str]) -> Project:
+        """The same project, were other texts in some of its files, by name. Raises ManifestError."""
+        return replace(self, manifest=_loaded(self.manifest.path, self.choices, texts))
 
     @property
     def provider(self) -> ProviderName:
@@ -352,3 +350,14 @@ class Project:
         session.store.ledger.built(
             session.graph.manifest, {name: pairs for name, pairs in lines if all(key in here for _, key in pairs)}
         )
+
+
+def _loaded(path: Path, choices: Choices, texts: Mapping[str, str] | None = None) -> Manifest:
+    return load(
+        path,
+        variables=choices.variables,
+        profiles=choices.profiles,
+        allow_outside=choices.allow_outside,
+        strict=choices.strict and texts is None,
+        texts=texts,
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.graph.build import build_graph
+from fishpipe.manifest.definitions import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def scripts_named(manifest: Manifest, target: str) -> list[str]:
     if target in manifest.scripts:
         return [target]
     family = [name for name, script in manifest.scripts.items() if script.family == target]
-    if family or not set("*?").intersection(target):
+    if family or not is_pattern(target):
         return family
     return [n for n, s in manifest.scripts.items() if fnmatchcase(n, target) or fnmatchcase(s.family, target)]
 

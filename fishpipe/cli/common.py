@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fishpipe.access import Setting
-    from fishpipe.errors import Problem
+    from fishpipe.errors import ManifestError, Problem
     from fishpipe.manifest.model import ProviderName
     from fishpipe.project import Choices, Project
 
@@ -229,6 +229,15 @@ def answer(arguments: Arguments, data: Mapping[str, Any], words: str) -> None:
 def is_terminal() -> bool:
     """Whether a person watches stderr and can answer on stdin."""
     return sys.stderr.isatty() and sys.stdin.isatty()
+
+
+def tell_problems(style: str, error: ManifestError) -> int:
+    """Show what is wrong with a manifest, in a style; returns the exit code."""
+    from fishpipe.report.problems import show_problems
+
+    show = err if style == "text" else out
+    show(show_problems(style, from_start(style, error.problems), (), error.sources))
+    return error.exit_code
 
 
 def from_start(style: str, problems: Sequence[Problem]) -> list[Problem]:

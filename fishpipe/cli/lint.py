@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from fishpipe.cli.common import Arguments, common, each_manifest, err, from_start, open_project, options, out
+from fishpipe.cli.common import (
+    Arguments,
+    common,
+    each_manifest,
+    err,
+    from_start,
+    open_project,
+    options,
+    out,
+    tell_problems,
+)
 from fishpipe.errors import ManifestError
 
 
@@ -46,9 +56,7 @@ def _lint(arguments: Arguments, fix: bool, style: str) -> int:
     try:
         project = open_project(arguments, warn=False)
     except ManifestError as error:
-        show = err if style == "text" else out
-        show(show_problems(style, from_start(style, error.problems), (), error.sources))
-        return error.exit_code
+        return tell_problems(style, error)
     found = look(project.manifest)
     if fix and any(one.fix is not None for one in found):
         from fishpipe.mending import mend

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from fishpipe.cli.common import Arguments, common, each_manifest, err, from_start, open_project, options, out
+from fishpipe.cli.common import (
+    Arguments,
+    common,
+    each_manifest,
+    err,
+    from_start,
+    open_project,
+    options,
+    out,
+    tell_problems,
+)
 from fishpipe.errors import FishpipeError, ManifestError
 
 if TYPE_CHECKING:
@@ -46,9 +56,7 @@ def _validate(arguments: Arguments, style: str) -> int:
         if arguments.strict and warnings:
             raise ManifestError(warnings, manifest.texts)
     except ManifestError as error:
-        show = err if style == "text" else out
-        show(show_problems(style, from_start(style, error.problems), (), error.sources))
-        return error.exit_code
+        return tell_problems(style, error)
     _confirm(manifest)
     segments = sum(len(script.segments) for script in manifest.scripts.values())
     if style != "text":

@@ -28,7 +28,6 @@ from fishpipe.manifest.model import (
     ExistingVoice,
     Inclusion,
     Manifest,
-    Micros,
     OneShotVoice,
     Pause,
     Script,
@@ -163,22 +162,18 @@ class _Builder:
         is_paid = self._paid_texts(whole)
         if all(is_paid(speech.text) for speech in spoken):
             return pieces
+        edits = replace(pieces[-1].edits, fade_in=pieces[0].edits.fade_in)
         if is_paid(whole.text):
-            return [replace(pieces[0], address=pieces[0].line, body=whole, edits=pieces[-1].edits, whole=None)]
+            return [replace(pieces[0], address=pieces[0].line, body=whole, edits=edits, whole=None)]
         found = pieces_as_paid(whole, spoken, pieces[0].language, is_paid)
         if len(found) == 1:
             return pieces
-        inner = replace(pieces[0].edits, fade_in=Micros(0))
-        if len(pieces) > 1:
-            inner = pieces[1].edits if len(pieces) > 2 else inner
-        else:
-            inner = replace(inner, gap=SENTENCE_GAP, fade_out=Micros(0), crossfade=Micros(0), overlap=Micros(0))
+        gap = pieces[0].edits.gap if len(pieces) > 1 else SENTENCE_GAP
         made = []
         for number, body in enumerate(found, 1):
             like = pieces[0] if number == 1 else replace(pieces[-1], chapter=None, caption=None, at=None, written="")
-            edits = pieces[-1].edits if number == len(found) else inner
-            edits = replace(edits, fade_in=pieces[0].edits.fade_in if number == 1 else Micros(0))
-            made.append(replace(like, address=f"{like.line}.{number}", body=body, edits=edits, whole=None))
+            own = edits.of_piece(number, len(found), gap)
+            made.append(replace(like, address=f"{like.line}.{number}", body=body, edits=own, whole=None))
         return made
 
     def _paid_texts(self, speech: Speech) -> Callable[[str], bool]:

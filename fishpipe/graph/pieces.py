@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from fishpipe.manifest.cues import performed, without_cues
+from fishpipe.manifest.cues import has_words, performed, without_cues
 from fishpipe.manifest.sentences import cuts
 
 if TYPE_CHECKING:
@@ -109,11 +109,13 @@ def _cut(whole: Speech, gap: Range, longest: int, language: str) -> list[Range]:
 def _with_words(whole: Speech, parts: Sequence[Range]) -> list[Range]:
     """The parts; one that holds cues or signs alone goes with the one before, or else behind."""
     made: list[Range] = []
+    speaks = True
     for start, end in parts:
-        is_silent = not any(char.isalnum() for char in part_of(whole, start, end).shown)
-        before_is_silent = made and not any(char.isalnum() for char in part_of(whole, *made[-1]).shown)
-        if made and (is_silent or before_is_silent):
+        heard = has_words(part_of(whole, start, end).shown)
+        if made and not (heard and speaks):
             made[-1] = (made[-1][0], end)
+            speaks = speaks or heard
         else:
             made.append((start, end))
+            speaks = heard
     return made

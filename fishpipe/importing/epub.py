@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from fishpipe.importing.draft import Draft, Prose
 from fishpipe.importing.markdown import escaped_templates
+from fishpipe.manifest.cues import has_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ class _Book:
             _clean(soup)
             words = _markdown(soup.body or soup)
             heading = _heading(soup) or title
-            if not any(char.isalnum() for char in words) or _LEFT_OUT.fullmatch(heading):
+            if not has_words(words) or _LEFT_OUT.fullmatch(heading):
                 continue
             if not heading and chapters:
                 before = chapters.pop()

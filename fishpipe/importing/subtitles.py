@@ -7,6 +7,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.importing.draft import Draft, Line, Scene
+from fishpipe.manifest.cues import has_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def read_subtitles(text: str, path: Path) -> Draft:
         raise ValueError(f"{path}: no subtitles: {error}") from error
     ordered = (cue for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment)
     spoken = [(cue.start, cue.end, *said) for cue in ordered for said in _speeches(cue.text)]
-    spoken = [cue for cue in spoken if any(char.isalnum() for char in cue[3])]
+    spoken = [cue for cue in spoken if has_words(cue[3])]
     lines = []
     for number, (_, end, name, words) in enumerate(spoken):
         following = spoken[number + 1][0] if number + 1 < len(spoken) else None

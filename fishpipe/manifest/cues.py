@@ -244,13 +244,23 @@ def performed(text: str, model: str) -> list[tuple[int, int]]:
     return sorted(spans)
 
 
+def has_words(text: str) -> bool:
+    """Whether a text has a letter or a digit: signs alone come out as noise."""
+    return any(char.isalnum() for char in text)
+
+
+def tidied(text: str) -> str:
+    """What captions show, without the spaces that cues leave behind."""
+    return re.sub(r"[ \t]{2,}", " ", text).strip()
+
+
 def without_cues(text: str, model: str) -> str:
     """A text as captions show it."""
     kept, position = "", 0
     for start, end in performed(text, model):
         kept += text[position:start]
         position = end
-    return re.sub(r"[ \t]{2,}", " ", kept + text[position:]).strip()
+    return tidied(kept + text[position:])
 
 
 def _begins_sentence(text: str, at: int) -> bool:

@@ -46,6 +46,16 @@ def segment_fields() -> frozenset[str]:
     return frozenset(name for kind in kinds for name in kind.get("properties", {}))
 
 
+def main_language(tag: str) -> str:
+    """The language of a tag, without its country: pt of pt-BR."""
+    return tag.partition("-")[0].casefold()
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that are called like it: ch-*."""
+    return "*" in name or "?" in name
+
+
 def is_variable(name: str) -> bool:
     """Whether a variable can have this name."""
     return re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) is not None

@@ -14,6 +14,7 @@ import regex
 
 from fishpipe.errors import Span, did_you_mean
 from fishpipe.manifest import nodes
+from fishpipe.manifest.definitions import main_language
 from fishpipe.manifest.markup import phoneme_problem
 from fishpipe.manifest.nodes import Listing, Scalar, to_data
 
@@ -26,11 +27,12 @@ Case = Literal["exact", "any", "smart"]
 
 # A pattern that needs longer than this for one text is one that never ends.
 _PATIENCE: Final = 0.5
-# Where words are not set apart by spaces, a word may stand anywhere.
 _APOSTROPHE: Final = regex.compile("\\\\?'|’")
 _PLAIN: Final = regex.compile("['’]")
-_LETTER: Final = r"[^\W\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+# Where words are not set apart by spaces, a word may stand anywhere.
+_WITHOUT_SPACES: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTER: Final = rf"[^\W{_WITHOUT_SPACES}]"
+_UNSPACED: Final = regex.compile(rf"[{_WITHOUT_SPACES}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Entry:
 
     def speaks(self, language: str, voices: Sequence[str]) -> bool:
         """Whether it holds for a language and the voices of a text."""
-        main = language.partition("-")[0].casefold()
+        main = main_language(language)
         tongues = [tongue.casefold() for tongue in self.languages]
         spoken = not tongues or language.casefold() in tongues or main in tongues
         return spoken and (not self.voices or any(voice in self.voices for voice in voices))

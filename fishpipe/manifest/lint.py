@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 import langcodes
 
 from fishpipe.errors import Problem, Span, did_you_mean
+from fishpipe.manifest.definitions import main_language
 from fishpipe.manifest.model import CreatedVoice, ExistingVoice, Inclusion, Segment, Speech
-from fishpipe.manifest.places import Places
+from fishpipe.manifest.places import IGNORED, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,7 +52,6 @@ _SIGNS: Final = {
     **dict.fromkeys(map(ord, "–—‐‑"), "-"),
     0xA0: " ",
 }
-_ACCEPTED: Final = re.compile(r"fishpipe:\s*ignore\[([^\]]*)\]")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
 _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -172,7 +172,7 @@ def _tongues(segment: Segment, speech: Speech, manifest: Manifest) -> Iterator[L
     for voice in speech.voices:
         others = [name.partition(".")[2] for name in manifest.voices if name.startswith(f"{voice.name}.")]
         home = manifest.project.language or ""
-        if others and _main(language) != _main(home):
+        if others and main_language(language) != main_language(home):
             message = f"{voice.name} has no voice for {language}; it has {', '.join(sorted(others))}"
             hint = f"add languages: {{{language}: …}} to voices.{voice.name}"
             yield Lint(Problem(segment.span, message, hint, "language-mismatch"))
@@ -180,10 +180,6 @@ def _tongues(segment: Segment, speech: Speech, manifest: Manifest) -> Iterator[L
     if foreign:
         message = f"this is to be {language}, and has {foreign} letters"
         yield Lint(Problem(segment.span, message, "set its language:", "language-mismatch"))
-
-
-def _main(language: str) -> str:
-    return language.partition("-")[0].casefold()
 
 
 def _foreign(text: str, language: str) -> str:
@@ -231,8 +227,8 @@ def _codes(manifest: Manifest) -> Iterator[Lint]:
     """Comments that accept what no finding is called."""
     for file, text in manifest.texts.items():
         for number, line in enumerate(text.split("\n") if "fishpipe:" in text else (), 1):
-            for found in _ACCEPTED.finditer(line):
-                for name in re.finditer(r"[\w-]+", found[1]):
+            for found in IGNORED.finditer(line):
+                for name in re.finditer(r"[\w-]+", found[1] or ""):
                     if name[0] not in CODES:
                         place = Span(file, number, found.start(1) + name.start() + 1, len(name[0]))
                         hint = did_you_mean(name[0], CODES) or "fishpipe lint --codes lists them"

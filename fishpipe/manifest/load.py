@@ -16,6 +16,7 @@ from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_me
 from fishpipe.manifest import nodes, source
 from fishpipe.manifest.build import Builder
 from fishpipe.manifest.crosscheck import crosscheck
+from fishpipe.manifest.definitions import is_pattern
 from fishpipe.manifest.documents import read_document
 from fishpipe.manifest.model import ProviderName
 from fishpipe.manifest.nodes import Listing, Scalar, resolve, to_data
@@ -198,10 +199,7 @@ class _Loader:
             self.documents[shown] = None
             data = self._bytes(path, named.span, included=True)
             if data is not None:
-                text, problems = source.decode(data, shown)
-                self.problems += problems
-                self.texts[shown], self.folders[shown] = text, path.parent.absolute()
-                self.files.append(path)
+                text, _ = self._taken(path, shown, data)
                 self.documents[shown], problems = document, _ = read_document(text, shown)
                 self.problems += problems
                 if not problems and not document.blocks:
@@ -230,11 +228,7 @@ class _Loader:
             self.incomplete = True
             return []
         self.seen.add(whole)
-        self.files.append(path)
-        text, problems = source.decode(data, shown)
-        self.texts[shown] = text
-        self.folders[shown] = path.parent.absolute()
-        self.problems += problems
+        text, problems = self._taken(path, shown, data)
         if not text and problems:
             return []
         node, problems = source.parse(text, shown)
@@ -251,6 +245,14 @@ class _Loader:
             self._say(node.span, f"the file is {found}; expected a map that begins with fishpipe: 1")
         self.incomplete = True
         return []
+
+    def _taken(self, path: Path, shown: str, data: bytes) -> tuple[str, list[Problem]]:
+        """A file's text, taken note of, and what is wrong with its bytes, which is told."""
+        text, problems = source.decode(data, shown)
+        self.texts[shown], self.folders[shown] = text, path.parent.absolute()
+        self.files.append(path)
+        self.problems += problems
+        return text, problems
 
     def _bytes(self, path: Path, at: Span, *, included: bool) -> bytes | None:
         shown, kind = self._shown(path), kind_of(path)
@@ -289,14 +291,14 @@ class _Loader:
         """The text files that a path, a folder or a pattern (*.md) stands for, from the file that names them."""
         folder = self.folders[named.span.file]
         whole = folder / str(named.value)
-        if kind_of(whole) != "folder" and not set("*?").intersection(whole.name):
+        if kind_of(whole) != "folder" and not is_pattern(whole.name):
             return [str(named.value)]
         found = self._files_at(whole, named.span, (".md", ".markdown", ".txt"))
         return [Path(os.path.relpath(path, folder)).as_posix() for path in found]
 
     def _files_at(self, path: Path, at: Span, suffixes: Sequence[str] | None = None) -> list[Path]:
         """A file, or those of a folder or a pattern in their natural order (ch-2 before ch-10), without hidden ones."""
-        pattern = set("*?").intersection(path.name)
+        pattern = is_pattern(path.name)
         if kind_of(path) != "folder" and not pattern:
             return [path]
         inside = path.parent.glob(path.name) if pattern else path.iterdir()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest.cues import Finding
+from fishpipe.manifest.definitions import main_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,7 +181,7 @@ class _Parser:
             self._open.append(_Open(name, match, attributes, len(self.tokens), self._style))
             if name == "prosody":
                 self._style = self._prosody(match, attributes)
-            elif name == "emphasis" and _chosen(attributes, "level", "moderate") in ("strong", "moderate"):
+            elif name == "emphasis" and attributes.get("level", "moderate") in ("strong", "moderate"):
                 self.tokens.append(Cue("emphasis", match.start(), self._style, direction=True))
         elif name == "sub":
             self._say(match, "<sub/> has no words", f'write <sub alias="{attributes.get("alias", "…")}">WORDS</sub>')
@@ -213,7 +214,7 @@ class _Parser:
 
     def _empty(self, match: re.Match[str], name: str, attributes: Mapping[str, str]) -> None:
         if name == "break":
-            strength = _chosen(attributes, "strength", "medium")
+            strength = attributes.get("strength", "medium")
             if "time" in attributes:
                 self._pause(match, attributes["time"])
             elif self._one_of(match, "strength", strength, _STRENGTHS):
@@ -298,10 +299,6 @@ class _Parser:
         return Instead(shown, sounds, opened.match.start(), self._style, phonemes=True)
 
 
-def _chosen(attributes: Mapping[str, str], name: str, usual: str) -> str:
-    return attributes.get(name, usual)
-
-
 def phoneme_problem(sounds: str, alphabet: str = "") -> tuple[str, str] | None:
     """What is wrong with phonemes, and the cure: the models know English Arpabet and Chinese pinyin."""
     hint = "write English in Arpabet: HH AH0 L OW1, or Chinese in pinyin with tone numbers: ni3 hao3"
@@ -316,7 +313,7 @@ def ordinal(number: str, language: str) -> str | None:
     """A whole number as the ordinal that a model reads: 3rd, 3., 3e; None where that is not known."""
     if not re.fullmatch(r"[0-9]+", number):
         return None
-    main = language.partition("-")[0]
+    main = main_language(language)
     if main in ("", "en"):
         teen = number[-2:] in ("11", "12", "13")
         return number + ("th" if teen else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th"))

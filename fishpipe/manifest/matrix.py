@@ -22,7 +22,7 @@ def combinations(
     original values it does not change, and is one of its own where there is none.
     """
     whole: list[Combination] = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
-    kept = [one for one in whole if not any(_agrees(one, out) for out in exclude)] if values else []
+    kept = [one for one in whole if not any(agrees(one, out) for out in exclude)] if values else []
     original = [dict(one) for one in kept]
     for more in include:
         fitting = [
@@ -35,5 +35,6 @@ def combinations(
     return kept
 
 
-def _agrees(one: Combination, part: Mapping[str, Any]) -> bool:
+def agrees(one: Combination, part: Mapping[str, Any]) -> bool:
+    """Whether a combination has all of some values."""
     return all(key in one and one[key] == value for key, value in part.items())

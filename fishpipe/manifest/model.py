@@ -5,7 +5,7 @@ Durations are whole microseconds, gains decibels. A value that a user can still 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NewType
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class Edits:
     tempo: float = 1.0
     crossfade: Micros = Micros(0)
     overlap: Micros = Micros(0)
+
+    def of_piece(self, number: int, count: int, gap: Micros) -> Edits:
+        """Those of one piece (from 1) of a line: what ends it belongs to the last, and `gap` is between them."""
+        none = Micros(0)
+        own = self if number == count else replace(self, gap=gap, fade_out=none, crossfade=none, overlap=none)
+        return own if number == 1 else replace(own, fade_in=none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ COMMENT: Final = re.compile(
     r"|[ \t]*(?:#|<!--)[ \t]*fishpipe:[ \t]*ignore(?:\[[\w\s,-]*\])?(?:[ \t]*-->)?[ \t]*$",
     re.MULTILINE,
 )
-_IGNORED: Final = re.compile(r"(?:#|<!--)\s*fishpipe:\s*ignore(?:\[([\w\s,-]*)\])?|# as meant")
+# A comment that accepts findings: all, or those of its codes.
+IGNORED: Final = re.compile(r"(?:#|<!--)\s*fishpipe:\s*ignore(?:\[([\w\s,-]*)\])?|# as meant")
 _BLOCK: Final = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?$")
 # How far below its place the words of a value are looked for.
 _REACH: Final = 200
@@ -82,7 +83,7 @@ class Places:
         above = lines[span.line - 2].strip() if 1 < span.line <= len(lines) + 1 else ""
         block = lines[span.line : self._end(span, lines) - 1] if _BLOCK.search(written) else []
         for text in (written, above if above.startswith(("#", "<!--")) else "", *block):
-            for found in _IGNORED.finditer(text):
+            for found in IGNORED.finditer(text):
                 if not found[1] or code in re.split(r"[\s,]+", found[1]):
                     return True
         return False

@@ -226,15 +226,8 @@ class SegmentBuilder:
             return
         whole = self._part(speech, spoken.whole, first.span) if spoken.whole else None
         for number, piece in enumerate(pieces, 1):
-            is_first, is_last = number == 1, number == len(pieces)
             address = f"{first.address}.{number}"
             self._register(address.partition("/")[2], first.span)
-            own = (
-                first.edits
-                if is_last
-                else replace(first.edits, gap=gap, fade_out=Micros(0), crossfade=Micros(0), overlap=Micros(0))
-            )
-            own = own if is_first else replace(own, fade_in=Micros(0))
             body = (
                 Pause(duration=Micros(piece.micros))
                 if isinstance(piece, Silence)
@@ -242,9 +235,10 @@ class SegmentBuilder:
             )
             kept = (
                 replace(first, whole=whole, written=speech.text)
-                if is_first
+                if number == 1
                 else replace(first, chapter=None, caption=None, at=None)
             )
+            own = first.edits.of_piece(number, len(pieces), gap)
             yield replace(kept, address=address, body=body, edits=own)
 
     def _part(self, speech: Speech, piece: Piece, at: Span) -> Speech:

@@ -13,6 +13,8 @@ from bisect import bisect_left, bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.manifest.definitions import main_language
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -30,8 +32,8 @@ def sentence_ends(text: str, language: str) -> list[int]:
     """The offsets at which a sentence ends and another begins, white space counted to the one before."""
     from sentencex import get_sentence_boundaries
 
-    main = language.partition("-")[0].lower() or "en"
-    ends = [int(found["end_index"]) for found in get_sentence_boundaries(main, text)]
+    found = get_sentence_boundaries(main_language(language) or "en", text)
+    ends = [int(sentence["end_index"]) for sentence in found]
     return [end for end in ends if 0 < end < len(text) and _is_end(text, end)]
 
 

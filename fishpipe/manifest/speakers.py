@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fishpipe.errors import Span, did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.cascade import Layer
+from fishpipe.manifest.definitions import main_language
 from fishpipe.manifest.model import CreatedVoice, ExistingVoice, OneShotVoice, Reference, Voice
 from fishpipe.manifest.nodes import Listing, Scalar, to_data
 
@@ -111,8 +112,7 @@ class Speakers:
 
     def _variant(self, name: str, language: str) -> str:
         variants = self.variants.get(name, {})
-        wanted = language.casefold()
-        return variants.get(wanted) or variants.get(wanted.partition("-")[0]) or name
+        return variants.get(language.casefold()) or variants.get(main_language(language)) or name
 
     def _chosen(self, kind: str, node: nodes.Node, language: str) -> tuple[tuple[Voice, ...], Layer]:
         if kind == "references":

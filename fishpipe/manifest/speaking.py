@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import markup
-from fishpipe.manifest.cues import CUES, Finding, meant_cue, performed, spelled_cue
+from fishpipe.manifest.cues import CUES, Finding, has_words, meant_cue, performed, spelled_cue, tidied
 from fishpipe.manifest.markup import PLAIN, Break, Cue, Instead, Style, Words
 from fishpipe.manifest.sentences import cuts
 
@@ -111,7 +111,7 @@ def speak(text: str, asked: Asked, lexicon: Lexicon) -> Spoken:
         if not piece.sent:
             continue
         before = next((n for n in reversed(range(len(made.pieces))) if isinstance(made.pieces[n], Piece)), None)
-        if before is not None and not any(char.isalnum() for char in piece.shown) and piece.sent == piece.shown:
+        if before is not None and not has_words(piece.shown) and piece.sent == piece.shown:
             # Signs alone are noise in a call of their own: they belong to the words before.
             made.pieces[before] = _joined(made.pieces[before], piece)
             continue
@@ -240,7 +240,7 @@ def _piece(runs: Sequence[Run], style: Style) -> Piece:
             word = run.entry.word if run.entry else ""
             respelled.append((at - lead, at - lead + len(run.sent), word, run.shown))
         at += len(run.sent)
-    shown = re.sub(r"[ \t]{2,}", " ", "".join(run.shown for run in runs)).strip()
+    shown = tidied("".join(run.shown for run in runs))
     return Piece(sent.strip(), shown, style, tuple(respelled))
 
 
@@ -286,7 +286,7 @@ def _cut(runs: Sequence[Run], style: Style, asked: Asked) -> list[Piece]:
 
 
 def _has_words(runs: Sequence[Run]) -> bool:
-    return any(char.isalnum() for run in runs for char in run.shown)
+    return any(has_words(run.shown) for run in runs)
 
 
 def _parted(runs: Sequence[Run], places: Sequence[int]) -> Iterator[list[Run]]:

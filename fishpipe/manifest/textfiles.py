@@ -20,11 +20,6 @@ _OWN: Final = ("text_file", "headings", "chapters", "code", "footnotes", "scene_
 _SCENE_BREAK: Final = "2s"
 
 
-def front_of(document: Document) -> dict[str, Any]:
-    """The variables of a file's front matter."""
-    return dict(document.front)
-
-
 def spread_document(node: Mapping, document: Document, rendered: Callable[[Scalar], Scalar | None]) -> Iterator[Node]:
     """The segments of a text file's node; `rendered` evaluates the templates in a paragraph."""
     options = {name: _option(node, name) for name in _OWN}

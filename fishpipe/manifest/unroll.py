@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
-from fishpipe.manifest.definitions import is_variable, segment_fields
+from fishpipe.manifest.definitions import is_variable, main_language, segment_fields
 from fishpipe.manifest.dialogue import spread_dialogue
 from fishpipe.manifest.nodes import BROKEN, Listing, Node, Scalar
 from fishpipe.manifest.template import is_template
-from fishpipe.manifest.textfiles import front_of, spread_document
+from fishpipe.manifest.textfiles import spread_document
 from fishpipe.manifest.variants import Variants
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Unroller:
             yield self._file(number, replace(node, entries=tuple(entries)), document, scope)
 
     def _file(self, number: int, node: nodes.Mapping, document: Document | None, scope: Scope) -> Item:
-        deeper = {**scope, **front_of(document)} if document else scope
+        deeper = {**scope, **document.front} if document else scope
         return number, node, deeper, lambda checked: self._paragraphs(checked, document, deeper)
 
     def _said(self, number: int, node: nodes.Mapping, scope: Scope) -> Item:
@@ -247,8 +247,8 @@ def by_language(node: nodes.Mapping, language: str) -> Node | None:
     """What a map by language has for one: it, what it is a kind of (pt for pt-BR), or another kind of that."""
     wanted = language.casefold()
     entries = {raw.casefold(): value for raw, _, value in node}
-    main = wanted.partition("-")[0]
-    kin = (value for tag, value in entries.items() if tag.partition("-")[0] == main)
+    main = main_language(language)
+    kin = (value for tag, value in entries.items() if main_language(tag) == main)
     return entries.get(wanted) or entries.get(main) or next(kin, None)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import nodes
-from fishpipe.manifest.definitions import is_variable
-from fishpipe.manifest.matrix import Combination, combinations
+from fishpipe.manifest.definitions import is_pattern, is_variable
+from fishpipe.manifest.matrix import Combination, agrees, combinations
 from fishpipe.manifest.nodes import BROKEN, Listing, Node, Scalar
 from fishpipe.manifest.template import is_template
 
@@ -44,7 +44,7 @@ class Variants:
         self._variants: dict[str, dict[str, Combination]] = {}
         scripts = unroller.declared.scripts
         named = frozenset(_included(scripts.values()))
-        patterns = [name for name in named if set("*?").intersection(name)]
+        patterns = [name for name in named if is_pattern(name)]
         self._included = named | {raw for raw in scripts for one in patterns if fnmatchcase(raw, one)}
 
     def scripts(self, raw: str, key: Scalar, node: Node) -> Iterator[tuple[Scalar, Node]]:
@@ -73,10 +73,10 @@ class Variants:
                 left.pop(raw)
                 yield from self._made(raw, keys[raw], nodes_[raw])
 
-    def _check_given(self, raw: str, given: nodes.Mapping | None) -> None:
+    def _check_given(self, raw: str, given: nodes.Mapping) -> None:
         """Variables that an included script is given, and that nothing in it names, are slips."""
         words = _expressions(self.unroller.declared.scripts[raw])
-        for name, key, _ in given or ():
+        for name, key, _ in given:
             if words is not None and name not in words and "vars" not in words:
                 hint = did_you_mean(name, words) or "remove it, or hand it on: with: {" + name + ": …}"
                 self.unroller.cross(key.span, f'script {raw} does not read "{name}"', hint)
@@ -121,11 +121,11 @@ class Variants:
             return {}
         parts = self._matrix_values(node)
         include, exclude = parts.pop("include", []), parts.pop("exclude", [])
-        self._check_exclude(node.get("exclude"), exclude, parts)
         found: dict[str, Combination] = {}
         if math.prod(map(len, parts.values())) + len(include) > _MOST:
             self.unroller.checker.say(node.span, f"this matrix has more than {_MOST:,} combinations")
             return {}
+        self._check_exclude(node.get("exclude"), exclude, parts)
         for combination in combinations(parts, include, exclude):
             label = ".".join([raw, *(slug(value) for name, value in combination.items() if name in parts or not parts)])
             found[self._free(label)] = combination
@@ -174,12 +174,13 @@ class Variants:
 
     def _check_exclude(self, node: Node | None, exclude: list[Any], parts: Mapping[str, list[Any]]) -> None:
         """What excludes nothing is a slip: it would be paid for."""
+        whole = combinations(parts) if exclude else []
         for item, out in zip(node.items if isinstance(node, Listing) else (), exclude, strict=False):
             odd = next((name for name in out if name not in parts), None)
             if odd is not None:
                 hint = did_you_mean(odd, parts) or f"it has {', '.join(parts)}"
                 self.unroller.cross(item.span, f'exclude names "{odd}", which is no key of this matrix', hint)
-            elif not any(all(one[name] == value for name, value in out.items()) for one in combinations(parts)):
+            elif not any(agrees(one, out) for one in whole):
                 self.unroller.cross(item.span, "this excludes no combination of the matrix", "mend its values")
 
     def inclusions(self, checked: Node, scope: Scope) -> Sequence[Node]:
@@ -197,9 +198,9 @@ class Variants:
         bare = checked.without("with", "script")
         script = next(key for key, _ in checked.entries if key.raw == "script")
         names = list(self._meant(named, given, scope))
-        families = {self._family_of(name) or name for name in self._bases(named)}
-        if isinstance(own, nodes.Mapping) and len(families) == 1 and families <= self.unroller.declared.scripts.keys():
-            self._check_given(families.pop(), own)
+        raw = self._family_of(str(named.value))
+        if raw is not None and isinstance(own, nodes.Mapping):
+            self._check_given(raw, own)
         return [
             replace(
                 bare if n == 0 else bare.without("id", "chapter"),
@@ -211,7 +212,7 @@ class Variants:
 
     def _meant(self, named: Scalar, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
         word = str(named.value)
-        if not set("*?").intersection(word):
+        if not is_pattern(word):
             yield from self._variant(named, word, given, scope)
             return
         here = self.family.get(scope.get("script", {}).get("name", ""), "")
@@ -223,12 +224,8 @@ class Variants:
         for raw in found:
             yield from self._variant(named, raw, given, scope)
 
-    def _bases(self, named: Scalar) -> list[str]:
-        word = str(named.value)
-        return [] if set("*?").intersection(word) else [word]
-
     def _variant(self, named: Scalar, word: str, given: Mapping[str, Any], scope: Scope) -> Iterator[str]:
-        raw = word if word in self.unroller.declared.scripts else self._family_of(word)
+        raw = self._family_of(word)
         if raw is None:
             yield word
             return
@@ -290,6 +287,9 @@ class Variants:
         return self._names[key]
 
     def _family_of(self, word: str) -> str | None:
+        """The script as written that a name means: it, or the one that this is a variant of."""
+        if word in self.unroller.declared.scripts:
+            return word
         bases = [raw for raw in self.unroller.declared.scripts if word.startswith(f"{raw}.")]
         return next(
             (raw for raw in bases if word in self._combinations(raw, self.unroller.declared.scripts[raw])), None

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from rich.cells import cell_len
 
 from fishpipe import __version__
-from fishpipe.manifest.lint import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +78,8 @@ def problems_github(problems: Sequence[Problem], warnings: Sequence[Problem] = (
 
 def problems_sarif(problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> str:
     """All problems, and warnings, as SARIF 2.1.0 (OASIS), which code scanning reads."""
+    from fishpipe.manifest.lint import CODES
+
     levels = [(p, "error") for p in problems] + [(p, "warning") for p in warnings]
     results = [
         {

@@ -319,7 +319,9 @@ def test_a_long_text_is_several_calls_and_one_line(cli: Cli) -> None:
 
 def test_a_long_line_that_was_paid_for_whole_stays_whole(cli: Cli) -> None:
     long = one(
-        "{max_chars: 5000, id: long, gap: 700ms, text: " + json.dumps(LONG) + "}", "End.", clips="lines/{id}.wav"
+        "{max_chars: 5000, id: long, gap: 700ms, fade_in: 400ms, text: " + json.dumps(LONG) + "}",
+        "End.",
+        clips="lines/{id}.wav",
     )
     Path("fishpipe.yaml").write_text(HEAD + long, encoding="utf-8")
     assert cli("build", "-q").code == 0
