@@ -27,6 +27,10 @@ class SystemClock:
         """Unix seconds."""
         return time.time()  # noqa: TID251  (the one clock)
 
+    def now_ns(self) -> int:
+        """Unix nanoseconds."""
+        return time.time_ns()
+
     def monotonic(self) -> float:
         """Seconds that never jump."""
         return time.monotonic()

@@ -175,10 +175,13 @@ class Project:
         graph = select(self.manifest, self.realm, targets, memory)
         if not self.is_draft:
             return graph
-        outputs = tuple(replace(step, output=self._draft(step.output)) for step in graph.outputs)
+        outputs = tuple(replace(step, output=self.placed(step.output)) for step in graph.outputs)
         return replace(graph, outputs=outputs)
 
-    def _draft(self, output: Output) -> Output:
+    def placed(self, output: Output) -> Output:
+        """An output where this run makes it: a draft's lies in the draft's folder."""
+        if not self.is_draft:
+            return output
         root, whole = self.manifest.root.resolve(), output.path.resolve()
         name = whole.relative_to(root) if whole.is_relative_to(root) else Path(whole.name)
         path = self.layout.state / "outputs" / name

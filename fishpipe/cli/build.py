@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
-from fishpipe.errors import Declined, UsageError
+from fishpipe.cli.stamps import Stamper
+from fishpipe.errors import Declined, FishpipeError, UsageError
 from fishpipe.locking import would_change
 from fishpipe.manifest.model import Speech
 from fishpipe.permission import ceiling, check_allowed, check_rules
@@ -71,9 +73,12 @@ def build(
         from fishpipe.cli.plan import show_plan
 
         return show_plan(arguments, chosen, collect=collect, budget=budget, rules=rules)
+    stamper = Stamper(arguments)
     project = open_project(arguments, concurrency=jobs, budget=budget)
+    stamper.look(project)
     with project.session(arguments.targets, chosen) as session:
         if not refresh and _is_done(project, session, rules, collect=collect):
+            stamper.keep(project, session.plan)
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
         if refresh and not _refreshed(project, session):
@@ -100,7 +105,18 @@ def build(
         if done.damaged and not (done.failed or collect):
             done = _mend(project, arguments, decided, rules, how, done, yes=yes)
     tell(project, arguments, done)
+    if done.exit_code == 0:
+        _seal(project, arguments)
     return done.exit_code
+
+
+def _seal(project: Project, arguments: Arguments) -> None:
+    """Behind a build that did all: look once more, so that the next one need not think."""
+    stamper = Stamper(arguments, after_writing=True)
+    stamper.look(project)
+    with suppress(FishpipeError), project.session(arguments.targets) as session:
+        if _is_done(project, session, Rules(), collect=False):
+            stamper.keep(project, session.plan)
 
 
 def _mend(

@@ -178,15 +178,26 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
     from fishpipe.project import Project
 
     project = Project.open(arguments.manifest, choices(arguments, **more))
-    if warn and not arguments.quiet:
+    if warn:
+        for line in warnings_of(arguments, project):
+            err(line)
+    return project
+
+
+def warnings_of(arguments: Arguments, project: Project) -> list[str]:
+    """What is said of a project before anything is done with it."""
+    said = []
+    if not arguments.quiet:
         warnings = project.manifest.warnings
         for warning in warnings[: len(warnings) if arguments.verbose else _MOST_WARNINGS]:
-            err(f"{warning.span}: warning[{warning.code}]: {warning.message}{warning.hint and '; ' + warning.hint}")
+            hint = warning.hint and f"; {warning.hint}"
+            said.append(f"{warning.span}: warning[{warning.code}]: {warning.message}{hint}")
         if len(warnings) > _MOST_WARNINGS and not arguments.verbose:
-            err(f"… and {len(warnings) - _MOST_WARNINGS:,} warnings more: {again('lint', arguments.manifest)}")
-    if warn and project.shared is not None and project.shared.is_away:
-        err(f"warning: the store {project.shared.folder} is not there: what it has may be paid for again; mount it")
-    return project
+            said.append(f"… and {len(warnings) - _MOST_WARNINGS:,} warnings more: {again('lint', arguments.manifest)}")
+    if project.shared is not None and project.shared.is_away:
+        folder = project.shared.folder
+        said.append(f"warning: the store {folder} is not there: what it has may be paid for again; mount it")
+    return said
 
 
 def choices(arguments: Arguments, **more: Any) -> Choices:  # noqa: ANN401
@@ -274,9 +285,15 @@ def dotenv(path: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
     found = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    if TOKEN in found and os.name == "posix" and path.stat().st_mode & 0o077:
+    if tells_token(path):
         err(f"{path} holds your token, and others can read it: chmod 600 {path}")
     return found
+
+
+def tells_token(path: Path) -> bool:
+    """Whether a `.env` holds a token, and others can read it: that is said each time."""
+    is_open = os.name == "posix" and path.is_file() and path.stat().st_mode & 0o077 != 0
+    return is_open and TOKEN in path.read_text("utf-8", "replace")
 
 
 def _prices(text: str) -> dict[str, float | None]:

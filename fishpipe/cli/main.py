@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-import tempfile
-import traceback
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from fishpipe import __version__
+from fishpipe.stamp import Request, answered, request_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import click
 
-VERBS: Final = {
+VERBS = {
     "init": "Make a new project, ready to build in the sandbox.",
     "import": "Make a project of a text: Markdown, EPUB, a play, subtitles.",
     "validate": "Check the manifest; list all problems at once.",
@@ -41,8 +38,8 @@ VERBS: Final = {
     "schema": "Print the manifest's JSON Schema.",
 }
 # Verbs that no module can be called.
-MODULES: Final = {"import": "import_"}
-_HELP: Final = """fishpipe: make for voices.
+MODULES = {"import": "import_"}
+_HELP = """fishpipe: make for voices.
 
 \b
   fishpipe init my-show && cd my-show    a new project
@@ -62,12 +59,18 @@ def run(arguments: Sequence[str]) -> int:
     if list(arguments) in (["--version"], ["-V"]):
         sys.stdout.write(f"fishpipe {__version__}\n")
         return 0
+    request = request_of(list(arguments))
+    known = answered(request) if request is not None else None
+    return _run(arguments, request) if known is None else _answer(*known)
+
+
+def _run(arguments: Sequence[str], request: Request | None) -> int:
     import click
 
     from fishpipe.errors import FishpipeError
 
     try:
-        result = _group().main(args=list(arguments), prog_name="fishpipe", standalone_mode=False)
+        result = _group().main(args=list(arguments), prog_name="fishpipe", standalone_mode=False, obj=request)
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -80,9 +83,10 @@ def run(arguments: Sequence[str]) -> int:
     except FishpipeError as error:
         return _expected(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _unread()
     except OSError as error:
+        import errno
+
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             return _unexpected(error)
         _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}. Nothing that was paid for is lost")
@@ -90,6 +94,23 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  (the boundary)
         return _unexpected(error)
     return result if isinstance(result, int) else 0
+
+
+def _answer(words: str, warnings: str) -> int:
+    """Say what a build that has nothing to do says."""
+    sys.stderr.write(warnings)
+    try:
+        sys.stdout.write(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
+    return 0
+
+
+def _unread() -> int:
+    """Nobody reads what is said any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _group() -> click.Group:
@@ -145,6 +166,10 @@ def _expected(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> int:
     """An internal error: a log instead of a traceback, and the token in neither."""
+    import tempfile
+    import traceback
+    from pathlib import Path
+
     from fishpipe.cli.common import SECRETS, TOKEN
 
     text = "".join(traceback.format_exception(error))

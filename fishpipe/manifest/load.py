@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -26,6 +27,7 @@ from fishpipe.manifest.profiles import overlaid
 from fishpipe.manifest.schema import Checker
 from fishpipe.manifest.template import is_template
 from fishpipe.manifest.unroll import Declared
+from fishpipe.stamp import look_for_names, stat_mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,6 +90,7 @@ class _Loader:
     texts: dict[str, str] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    looked_at: list[tuple[str, str, str]] = field(default_factory=list)
     roots: list[nodes.Mapping] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
@@ -121,7 +124,7 @@ class _Loader:
         )
         made = builder.manifest()
         own = next((name for name in get_args(ProviderName) if name == before), made.provider.name)
-        return replace(made, own_provider=own, texts=self.texts)
+        return replace(made, own_provider=own, texts=self.texts, looked_at=tuple(self.looked_at))
 
     def _sections(self, checker: Checker, scope: dict[str, Any]) -> dict[str, nodes.Node | None]:
         """The checked sections of all files, merged; the scripts with all that they unroll to, in their order."""
@@ -265,8 +268,10 @@ class _Loader:
             return self.replaced[shown].encode()
         else:
             with path.open("rb") as file:
+                mark = stat_mark(os.fstat(file.fileno()))
                 data = file.read(MAX_BYTES + 1)
             if len(data) <= MAX_BYTES:
+                self.looked_at.append(("file", str(path.absolute()), f"{mark} {sha256(data).hexdigest()}"))
                 return data
             self._say(at, f"{shown} is larger than 64 MB")
         return None
@@ -301,7 +306,9 @@ class _Loader:
         pattern = is_pattern(path.name)
         if kind_of(path) != "folder" and not pattern:
             return [path]
-        inside = path.parent.glob(path.name) if pattern else path.iterdir()
+        folder = path.parent if pattern else path
+        self.looked_at.append(("names", str(folder.absolute()), look_for_names(str(folder))))
+        inside = folder.glob(path.name) if pattern else folder.iterdir()
         suffixes = _YAML if suffixes is None else suffixes
         found = [
             file

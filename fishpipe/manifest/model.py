@@ -369,7 +369,8 @@ class Manifest:
     """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
 
     `store` is a folder for clips beside `.fishpipe`, `warnings` are what may be meant, and probably is not.
-    `own_provider` is what it names without a profile, `texts` are those of the files by name.
+    `own_provider` is what it names without a profile, `texts` are those of the files by name, and `looked_at` are
+    (kind, path, mark) of all that was read, as :mod:`fishpipe.stamp` has them.
     """
 
     path: Path
@@ -386,3 +387,4 @@ class Manifest:
     lexicon: Mapping[str, Span] = field(default_factory=dict, hash=False)
     respelled: frozenset[str] = frozenset()
     texts: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False, compare=False)
+    looked_at: tuple[tuple[str, str, str], ...] = field(default=(), repr=False, compare=False)

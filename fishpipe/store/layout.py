@@ -18,6 +18,7 @@ This folder is fishpipe's memory of the project beside it. It is not committed.
 ledger.db  every paid call and what became of it: without it, calls in flight cannot be collected
 clips/     the audio that was paid for; each name is the call's fingerprint and the bytes' sha256
 parts/     downloads that are not whole yet
+stamp      what the last build that had nothing to do looked at
 units/     pieces of outputs, as they were encoded: all can be made again
 sandbox/   the state of the sandbox, if this project uses it
 draft/     builds with another provider than the manifest's
@@ -51,6 +52,11 @@ class Layout:
     def units(self) -> Path:
         """Encoded pieces of outputs."""
         return self.state / "units"
+
+    @property
+    def stamp(self) -> Path:
+        """What a build that had nothing to do looked at."""
+        return self.state / "stamp"
 
     @property
     def busy(self) -> Path:

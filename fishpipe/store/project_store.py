@@ -60,7 +60,8 @@ class ProjectStore:
     def opened(
         cls, layout: Layout, now: Callable[[], float], shared: SharedClips | None = None
     ) -> Iterator[ProjectStore]:
-        """Open for writing; the folders are there. Raises StoreError."""
+        """Open for writing; the folders are there. A stamp ends with it. Raises StoreError."""
+        layout.stamp.unlink(missing_ok=True)
         ledger = Ledger.open(layout.ledger, now)
         try:
             yield cls(layout, ledger, now, shared)

@@ -1,0 +1,120 @@
+"""Writes the stamp: what a build that found nothing to do had looked at, so that the next one can be told by it.
+
+What is looked at is marked before it is read, and again behind it: only what was the same both times, and was not
+written just before, is stamped. A stamp is derived: where it cannot be written, the next build thinks again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fishpipe import stamp
+from fishpipe.manifest.definitions import schema_path
+from fishpipe.store.durable import flush
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fishpipe.project import Project
+    from fishpipe.stamp import Request
+
+# (kind, path) → mark, as fishpipe.stamp knows them.
+Marks = dict[tuple[str, str], str]
+
+# Above so many segments the clips are looked at by their names alone (their folders' times), not each one's size.
+MOST_SIZES: Final = 2000
+# A file that was written later than so long (ns) before it was looked at may change once more without its times
+# showing it: what file systems count in, and what those count in that know whole seconds alone.
+FINE: Final = 20_000_000
+_COARSE: Final = 2_000_000_000
+_SECOND: Final = 1_000_000_000
+
+
+def look_around(project: Project) -> Marks:
+    """The marks of all that a plan comes from, besides the manifest's files."""
+    return {(kind, path): stamp.LOOKS[kind](path) for kind, path in _looked_at(project)}
+
+
+def _looked_at(project: Project) -> Iterable[tuple[str, str]]:
+    layout = project.layout
+    package = Path(__file__).parent
+    yield "mark", str(project.manifest.root / ".env")
+    yield "mark", str(project.lock_path.absolute())
+    yield "mark", str(layout.ledger)
+    yield "rest", f"{layout.ledger}-wal"
+    yield "rest", f"{layout.ledger}-journal"
+    spoken = sum(len(script.segments) for script in project.manifest.scripts.values())
+    how = "clips" if spoken <= MOST_SIZES else "shelves"
+    yield how, str(layout.clips)
+    if project.shared is not None:
+        yield how, str(project.shared.folder)
+    files = [project.placed(output).path for script in project.manifest.scripts.values() for output in script.files]
+    assets = [asset.path for script in project.manifest.scripts.values() for asset, _ in script.assets]
+    yield from (("mark", str(path.absolute())) for path in (*files, *assets))
+    read = [Path(path) for _, path, _ in project.manifest.looked_at]
+    folders = {str(path.absolute().parent) for path in (*files, *assets, *read)}
+    yield from (("real", folder) for folder in sorted(folders))
+    # The program: what is installed where, and its own files where it runs from a checkout.
+    yield from (("mark", folder) for folder in sys.path if folder.endswith("-packages"))
+    yield "mark", str(schema_path())
+    if not package.parent.name.endswith("-packages"):
+        yield "sources", str(package)
+
+
+def keep_stamp(project: Project, request: Request, before: Marks, began: int, answers: Mapping[str, str]) -> None:
+    """Remember that nothing is to do, and what that is answered with.
+
+    `before` was marked before the plan was made, and nothing was read before `began` (ns).
+    """
+    after = look_around(project)
+    away = project.shared is not None and project.shared.is_away
+    if (
+        after != before
+        or away
+        or not all(_is_settled(mark, began) for (kind, _), mark in after.items() if kind == "mark")
+    ):
+        return
+    lines = [("say", name, text.encode("unicode_escape").decode("latin-1")) for name, text in answers.items()]
+    for kind, path, mark in project.manifest.looked_at:
+        if kind == "file":
+            stat, _, digest = mark.rpartition(" ")
+            if stat != stamp.look(path):
+                return
+            # Where the times may not show another change, the digest is compared each time.
+            lines.append((kind, mark if _is_settled(stat, began) else f"? {digest}", path))
+        else:
+            lines.append((kind, mark, path))
+    lines += [(kind, mark, path) for (kind, path), mark in after.items()]
+    record = [request.key, *("\t".join(line) for line in lines)]
+    if not any("\n" in line for line in record):
+        with suppress(OSError):
+            _write(project.layout.stamp, record)
+
+
+def _is_settled(mark: str, began: int) -> bool:
+    """Whether a file's last change lies so far back that another one would show in its times."""
+    if mark == stamp.ABSENT:
+        return True
+    _, modified, changed, _ = (int(part) for part in mark.split())
+    granule = _COARSE if changed % _SECOND == 0 else FINE
+    return began - max(modified, changed) > granule
+
+
+def _write(path: Path, record: list[str]) -> None:
+    others = [found for found in stamp.records(str(path)) if found[0] != record[0]]
+    parts = ["\n".join(record), *("\n".join((key, *lines)) for key, lines in others[: stamp.MOST_RECORDS - 1])]
+    body = "\n\n".join(parts)
+    text = f"fishpipe stamp {stamp.FORMAT}\n{body}\n.\n"
+    # Builds that have nothing to do hold nothing, and may write at one time.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        flush(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
