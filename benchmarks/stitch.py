@@ -21,11 +21,11 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
+from msgspec.structs import replace
 
 from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.carrier import AudioSegment, quantised, segment

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from fishpipe.errors import AuthError, ConfigurationError
-from fishpipe.fish.hosts import is_loopback
 
 DEFAULT_BASE_URL: Final = "https://api.acedata.cloud"
 TOKEN_NAME: Final = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
@@ -41,6 +39,8 @@ class Access:
         return self.token.value
 
     def _check_address(self) -> None:
+        from urllib.parse import urlsplit
+
         base = self.base_url
         try:
             parts = urlsplit(base.value)
@@ -53,6 +53,8 @@ class Access:
     def _check_trust(self, token: Setting) -> None:
         """A base URL that a cloned repository brings is not given a token from elsewhere."""
         base = self.base_url
+        from fishpipe.fish.hosts import is_loopback
+
         trusted = base.value.rstrip("/") == DEFAULT_BASE_URL or is_loopback(base.value)
         if not trusted and base.origin in (".env", "manifest") and base.origin != token.origin:
             raise ConfigurationError(

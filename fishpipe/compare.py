@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from fishpipe.history import in_order
 from fishpipe.manifest.model import Asset, Inclusion, Pause, Speech
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ _MOST_PAIRS: Final = 900
 _OTHERWISE_SAID: Final = ("text", "prompt")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A segment as it is compared: its words (or file, or pause, or script), who speaks, and all settings by name.
 
     `step` is what is paid for it; `named` says that its id is its own and no ordinal.
@@ -48,8 +49,7 @@ class Line:
         return self.kind, self.words, self.voice, self.take, tuple(sorted(self.settings.items()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """What became of one line. `what` lists words, voice, settings, take and order, as they differ."""
 
     kind: ChangeKind
@@ -75,8 +75,7 @@ class Change:
         return [(n, old.get(n, "unset"), new.get(n, "unset")) for n in names if old.get(n) != new.get(n)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True):
     """A manifest at one moment: each script's lines, and how long it lasts in seconds (None where nobody knows)."""
 
     scripts: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)
@@ -145,9 +144,8 @@ def _gap(edits: Edits) -> float:
 
 
 def _edits(edits: Edits) -> Iterator[tuple[str, str]]:
-    for each in fields(edits):
-        value = getattr(edits, each.name)
-        yield each.name, _time(value) if each.name in _TIMES else str(value)
+    for name, value in asdict(edits).items():
+        yield name, _time(value) if name in _TIMES else str(value)
 
 
 def _flat(prefix: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -164,7 +162,7 @@ def _time(micros: int) -> str:
 
 def _script(name: str, old: Sequence[Line], new: Sequence[Line]) -> Iterator[Change]:
     pairs = _pairs(old, new)
-    steady = _in_order(sorted(pairs.items()))
+    steady = {i for i, _ in in_order(sorted(pairs.items()))}
     matched = {j: i for i, j in pairs.items()}
     removed = [
         Change(kind="removed", script=name, before=old[i], after=None) for i in range(len(old)) if i not in pairs
@@ -238,23 +236,6 @@ def _likeness(old: Line, new: Line) -> float:
         return 0.0
     matcher = SequenceMatcher(None, old.words, new.words)
     return matcher.ratio() if matcher.quick_ratio() >= _ALIKE else 0.0
-
-
-def _in_order(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    """The old indexes of a longest run of pairs that kept their order (patience sorting)."""
-    tails: list[int] = []
-    at: list[int] = []
-    previous: list[int] = []
-    for number, (_, j) in enumerate(pairs):
-        place = bisect_left(tails, j)
-        tails[place : place + 1] = [j]
-        at[place : place + 1] = [number]
-        previous.append(at[place - 1] if place else -1)
-    found, number = set(), at[-1] if at else -1
-    while number >= 0:
-        found.add(pairs[number][0])
-        number = previous[number]
-    return found
 
 
 class _Clock:

@@ -14,16 +14,16 @@ FishpipeError
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(Struct, frozen=True, order=True, gc=False):
     """A place in a file: `line` and `column` count from 1, in characters; `length` of the blamed text."""
 
     file: str
@@ -35,8 +35,7 @@ class Span:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True, gc=False):
     """One thing wrong with the input: where, what (expected and found included), and the cure.
 
     `code` names what can be ignored.
@@ -53,6 +52,8 @@ class Problem:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion such as ``did you mean "speed"?``, or "" where nothing known is near."""
+    from difflib import get_close_matches
+
     names = {name.casefold(): name for name in known}
     near = get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near and names[near[0]] != word else ""
@@ -141,7 +142,7 @@ class ServiceError(FishpipeError):
     code: str = ""
     status: int | None = None
     trace_id: str = ""
-    retry_after: float | None = field(default=None, repr=False)
+    retry_after: float | None = None
     fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:

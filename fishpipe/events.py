@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from fishpipe.errors import ServiceError
@@ -11,21 +12,18 @@ if TYPE_CHECKING:
     from fishpipe.snapshot import Charged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Something happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted(Event):
+class RunStarted(Event, frozen=True, kw_only=True):
     """The plan is about to be carried out."""
 
     plan: Plan
     free: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallSubmitted(Event):
+class CallSubmitted(Event, frozen=True, kw_only=True):
     """A paid request left."""
 
     address: str
@@ -33,16 +31,14 @@ class CallSubmitted(Event):
     usd: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallClaimed(Event):
+class CallClaimed(Event, frozen=True, kw_only=True):
     """Another project that shares its clips pays for the same words just now; its clip is waited for."""
 
     address: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRetried(Event):
+class CallRetried(Event, frozen=True, kw_only=True):
     """A call was not charged and is tried again in `delay` seconds."""
 
     address: str
@@ -51,8 +47,7 @@ class CallRetried(Event):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoubtRetried(Event):
+class DoubtRetried(Event, frozen=True, kw_only=True):
     """A call that may have been charged is paid for again, once a run."""
 
     address: str
@@ -61,8 +56,7 @@ class DoubtRetried(Event):
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipStored(Event):
+class ClipStored(Event, frozen=True, kw_only=True):
     """A clip is on disk."""
 
     address: str
@@ -71,16 +65,14 @@ class ClipStored(Event):
     usd: float | None = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipDamaged(Event):
+class ClipDamaged(Event, frozen=True, kw_only=True):
     """A clip's file holds other bytes than its name says, or no sound; it is put aside."""
 
     address: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceReady(Event):
+class VoiceReady(Event, frozen=True, kw_only=True):
     """A voice can speak."""
 
     name: str
@@ -89,8 +81,7 @@ class VoiceReady(Event):
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallProblem(Event):
+class CallProblem(Event, frozen=True, kw_only=True):
     """A call, or an output, ended without its result; `charged` is None where nothing was to be paid."""
 
     address: str
@@ -102,15 +93,13 @@ class CallProblem(Event):
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputStarted(Event):
+class OutputStarted(Event, frozen=True, kw_only=True):
     """An output is being stitched."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sounding:
+class Sounding(Struct, frozen=True, kw_only=True):
     """How a finished file sounds: `lufs` and `lra` (EBU R 128), `true_peak`, `rms` and noise `floor` in dBFS.
 
     `measure` is what its target was in (lufs or rms), `missed` are the targets that it missed, and why.
@@ -125,8 +114,7 @@ class Sounding:
     missed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputWritten(Event):
+class OutputWritten(Event, frozen=True, kw_only=True):
     """An output is on disk; `pattern` is what a line's own file was named by, `sounding` how loud it is."""
 
     path: str
@@ -136,15 +124,13 @@ class OutputWritten(Event):
     sounding: Sounding | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping(Event):
+class Stopping(Event, frozen=True, kw_only=True):
     """No new calls; what is paid for is still collected."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished(Event):
+class RunFinished(Event, frozen=True, kw_only=True):
     """The end, in numbers. `usd` is an estimate of what was paid, `unpriced` how many calls have no known price.
 
     `damaged` are clips that were put aside: another plan has them fetched again.

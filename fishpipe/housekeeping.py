@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Fingerprint, words_of
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 _UNFINISHED = ("intended", *IN_FLIGHT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Garbage:
+class Garbage(Struct, frozen=True, kw_only=True):
     """A file that nothing refers to: its size, when it was last used (Unix seconds), and what it was.
 
     Those of one `group` are shown as one.

@@ -16,9 +16,11 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.errors import ManifestError, Problem, Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint, fingerprint
@@ -31,14 +33,18 @@ KINDS: Final[tuple[Kind, ...]] = ("clip", "output", "pin", "voice")
 VERSION: Final = 1
 _HEAD: Final = {"lock": VERSION, "about": "which clip each call is (fishpipe writes it; commit it)"}
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+# A clip's line as `Entry.text` has it, of a first take.
+_CLIP: Final = re.compile(
+    r'\{"clip": "([0-9a-f]{64})", "at": "([^"\\\x00-\x1f]*)", "digest": "([0-9a-f]{64})", "format": "(mp3|pcm)",'
+    r' "seconds": (\d{1,9}(?:\.\d{1,9})?)(?:, "task": "([^"\\\x00-\x1f]*)")?\}'
+)
 _MARKS: Final = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")
 _NEWER: Final = "this lock is of another version"
 MOST_TAKES: Final = 999
 MOST_GAIN: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One line: what kind it is, its key, and the rest of it."""
 
     kind: Kind
@@ -61,8 +67,7 @@ class Entry:
         return other is not None and {**self.data, "at": ""} == {**other.data, "at": ""}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True, dict=True):
     """A lock file's entries, by kind and key; `name` is its file's, as messages say it."""
 
     entries: Mapping[tuple[Kind, str], Entry] = field(default_factory=dict)
@@ -133,7 +138,7 @@ def parse_lock(text: str, name: str) -> Lock:
     problems: list[Problem] = []
     found: dict[tuple[Kind, str], Entry] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        wrong = _take_in(line.strip(), found)
+        wrong = "" if _take_in_clip(line, found) else _take_in(line.strip(), found)
         if wrong:
             hint = "" if wrong.startswith(_NEWER) else f"mend it: fishpipe lock --merge {name}"
             problems.append(Problem(Span(name, number), wrong, hint))
@@ -174,6 +179,20 @@ def merged(base: Lock, ours: Lock, theirs: Lock) -> Lock:
 
 def _order(entry: Entry) -> tuple[str, str]:
     return entry.at, entry.text
+
+
+def _take_in_clip(line: str, found: dict[tuple[Kind, str], Entry]) -> bool:
+    """Add the entry of a clip as fishpipe writes most: nothing can be wrong with it. False for any other line."""
+    match = _CLIP.fullmatch(line)
+    if match is None or ("clip", match[1]) in found:
+        return False
+    key, at, digest, kind, seconds, task = match.groups()
+    length = float(seconds) if "." in seconds else int(seconds)
+    data: dict[str, Any] = {"at": at, "digest": digest, "format": kind, "seconds": length}
+    if task is not None:
+        data["task"] = task
+    found["clip", key] = Entry("clip", key, data)
+    return True
 
 
 def _take_in(line: str, found: dict[tuple[Kind, str], Entry]) -> str:

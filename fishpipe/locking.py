@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from fishpipe.graph.fingerprints import Fingerprint, words_of
 from fishpipe.graph.steps import Known
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Digest
     from fishpipe.graph.steps import ClipStep, Graph, OutputStep, Realm
     from fishpipe.lock import Lock
-    from fishpipe.snapshot import Snapshot
+    from fishpipe.snapshot import Calls, Snapshot
 
 _MADE = ("created", "trained")
 
@@ -39,9 +40,9 @@ def voices_of(lock: Lock) -> dict[Fingerprint, CallRow]:
     }
 
 
-def known(calls: Mapping[Fingerprint, CallRow], lock: Lock, realm: Realm) -> Known:
+def known(calls: Calls, lock: Lock, realm: Realm) -> Known:
     """What decides which call a line is, of the ledger's and the lock's memory together."""
-    ours = [row for row in calls.values() if row.kind == "voice" and row.voice_id and row.record.get("realm") == realm]
+    ours = [row for row in calls.of(kind="voice") if row.voice_id and row.record.get("realm") == realm]
     return Known(
         samples={row.sample: row.record for row in sorted(ours, key=lambda row: row.intended) if row.sample},
         made={row.voice_id: row.fingerprint for row in ours if row.voice_id and row.state in _MADE},
@@ -95,15 +96,17 @@ def pins_of(
 def unlocked(graph: Graph, snapshot: Snapshot) -> list[ClipStep]:
     """The steps whose clips are here, and that the lock does not have so."""
     clips, calls, lock = snapshot.clips, snapshot.calls, snapshot.lock
-    here = ((step, clips[key], calls.get(key)) for key, step in graph.clips.items() if key in clips)
-    return [step for step, digest, row in here if is_news(lock, step.fingerprint, digest, row)]
+    here = ((step, clips[key]) for key, step in graph.clips.items() if key in clips)
+    return [step for step, digest in here if is_news(lock, step.fingerprint, digest, calls)]
 
 
-def is_news(lock: Lock, key: Fingerprint, digest: Digest, row: CallRow | None) -> bool:
+def is_news(lock: Lock, key: Fingerprint, digest: Digest, calls: Mapping[Fingerprint, CallRow]) -> bool:
     """Whether a clip's entry would say more than the lock does: another digest, or a task where it has none."""
     entry = lock.clip(key)
-    task = row is not None and row.digest == digest and row.task_id is not None
-    return entry.get("digest") != digest or (task and "task" not in entry)
+    if entry.get("digest") != digest or "task" in entry:
+        return entry.get("digest") != digest
+    row = calls.get(key)
+    return row is not None and row.digest == digest and row.task_id is not None
 
 
 def output_entry(path: str, pin: Mapping[str, Any], at: float) -> Entry:

@@ -58,7 +58,7 @@ def clip_entries(
     for key in keys:
         row = rows.get(key)
         digest = row.digest if row is not None and row.state == "stored" else None
-        if row is None or digest is None or not is_news(lock, key, digest, row):
+        if row is None or digest is None or not is_news(lock, key, digest, rows):
             continue
         entry = clip_entry(row, digest, row.seconds or 0.0)
         path = store.clip(key, digest, entry.data["format"])

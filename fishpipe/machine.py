@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import shutil
 import signal
 import sys
 import time
@@ -37,16 +34,22 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        import asyncio
+
         await asyncio.sleep(seconds)
 
     def jitter(self) -> float:
         """Between 0 and 1."""
+        import random
+
         return random.random()  # noqa: S311  (spreads retries; no secret)
 
 
 @contextmanager
 def on_signals(stop: Callable[[int], None], is_stopping: Callable[[], bool]) -> Iterator[None]:
     """First Ctrl-C or SIGTERM: `stop(exit code)`; once stopping, another cancels the task that runs now."""
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def handle(code: int) -> None:
@@ -95,6 +98,8 @@ def calls_for_open_files(wanted: int) -> int:
 
 def free_bytes(folder: Path) -> int | None:
     """What the disk of the nearest folder that is there has left; None where it does not say."""
+    import shutil
+
     there = next((path for path in (folder, *folder.parents) if path.exists()), None)
     try:
         return shutil.disk_usage(there).free if there is not None else None

@@ -7,8 +7,10 @@ Each action carries its reason and its cost as data; prose is made at the edge.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.graph.fingerprints import Fingerprint, description
 from fishpipe.history import earlier_lines
@@ -52,8 +54,7 @@ ReasonCode = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Struct, frozen=True, kw_only=True, gc=False):
     """Why an action is needed; `before` and `after` of what changed, `what` names it.
 
     `dropped_take` is the take that was chosen for the words before, and that the new ones do not have.
@@ -66,8 +67,7 @@ class Reason:
     dropped_take: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Struct, frozen=True, kw_only=True, gc=False):
     """What an action is billed by: `bytes` of text, `usd` as an estimate, and how many calls have no known price."""
 
     bytes: int = 0
@@ -75,8 +75,7 @@ class Cost:
     unpriced: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVoice:
+class CreateVoice(Struct, frozen=True, kw_only=True, gc=False):
     """Pay for a voice (one whose creation is in doubt is looked up first)."""
 
     step: VoiceStep
@@ -84,8 +83,7 @@ class CreateVoice:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speak:
+class Speak(Struct, frozen=True, kw_only=True, gc=False):
     """Pay for a clip."""
 
     step: ClipStep
@@ -93,8 +91,7 @@ class Speak:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collect:
+class Collect(Struct, frozen=True, kw_only=True, gc=False):
     """Fetch what is paid for already, or look for a voice that may be, and then has cost `cost`."""
 
     step: ClipStep | VoiceStep
@@ -103,8 +100,7 @@ class Collect:
     cost: Cost = field(default_factory=Cost)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(Struct, frozen=True, kw_only=True, gc=False):
     """A call that waits for a decision; what needs it is not built. It may have cost `cost`."""
 
     step: ClipStep | VoiceStep
@@ -113,8 +109,7 @@ class Held:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class Missing(Struct, frozen=True, kw_only=True, gc=False):
     """A clip that the lock names, and that neither the clips here nor a task can give; again it would cost `cost`."""
 
     step: ClipStep
@@ -122,24 +117,21 @@ class Missing:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stitch:
+class Stitch(Struct, frozen=True, kw_only=True, gc=False):
     """Make an output of its clips."""
 
     step: OutputStep
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Differing:
+class Differing(Struct, frozen=True, kw_only=True):
     """A voice that the service keeps with other `fields` than the manifest says: not heard, and nothing is done."""
 
     step: VoiceStep
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """All that a build would do; empty where all is up to date."""
 
     voices: tuple[CreateVoice, ...] = ()
@@ -183,8 +175,7 @@ class Plan:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanOptions:
+class PlanOptions(Struct, frozen=True, kw_only=True):
     """How a build was asked for: `force` stitches all again, `replace_locked` pays for clips that are lost."""
 
     force: bool = False

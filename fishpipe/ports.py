@@ -5,8 +5,9 @@ The answers of the service come as values; what goes wrong comes as the errors o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
     from fishpipe.snapshot import CallRow, Charged, Snapshot, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
+class Submitted(Struct, frozen=True, kw_only=True):
     """The service took the call and will have its answer under `task_id`."""
 
     task_id: str
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(Struct, frozen=True, kw_only=True):
     """The audio is ready at `url`, for about an hour."""
 
     url: str
@@ -35,23 +34,20 @@ class Answered:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(Struct, frozen=True, kw_only=True):
     """The task is not finished, or the service does not know it (yet)."""
 
     known: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFailed:
+class TaskFailed(Struct, frozen=True, kw_only=True):
     """The task ended with an error, in the service's words."""
 
     message: str
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceInfo:
+class VoiceInfo(Struct, frozen=True, kw_only=True):
     """A voice as the service describes it; `created` in Unix seconds, None where it does not say."""
 
     id: str
@@ -71,8 +67,7 @@ Outcome = Answered | VoiceInfo | TaskFailed
 TaskState = Running | Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """What was paid for: append-only, the record of money. `usd` is an estimate.
 
     `kind` is clip, voice, or in doubt: a call that may have been charged and was made again. `voice` are the
@@ -93,8 +88,7 @@ class Receipt:
     take: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipFile:
+class ClipFile(Struct, frozen=True, kw_only=True):
     """A clip on disk, and what its bytes are."""
 
     path: Path
@@ -103,8 +97,7 @@ class ClipFile:
     sample_rate: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class Level(Struct, frozen=True, kw_only=True):
     """`seconds` of a whole clip; the loudness of its speech in LUFS, and its true peak in dBFS."""
 
     seconds: float
@@ -219,8 +212,7 @@ class Store(Protocol):
         """An output was made of these clips, by a recipe."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """An output to make; `pin` are the gains that the lock keeps for it, and `is_pinned` that no others may be used.
 
     `lower` is by how many dB the ceiling of its peaks is lower than asked for.
@@ -233,8 +225,7 @@ class Job:
     lower: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Struct, frozen=True, kw_only=True):
     """An output that was made: `rate` in samples a second, `length` and its items' `places` in samples.
 
     `pin` are the gains that it was made with, for the lock.
@@ -286,8 +277,7 @@ class Reporter(Protocol):
         """Nothing more will: leave the terminal as it was."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
+class RunLimits(Struct, frozen=True, kw_only=True):
     """How hard to try. Times in seconds.
 
     `call_deadline` is how long one run waits for one answer, `doubt_after` how long after it was asked for a
@@ -313,8 +303,7 @@ class RunLimits:
     downloads: int = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunContext:
+class RunContext(Struct, frozen=True, kw_only=True):
     """All that a run is given."""
 
     speech: Speech

@@ -7,12 +7,13 @@ with project.session() as session:
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.access import DEFAULT_BASE_URL, Access, Setting
 from fishpipe.errors import (
@@ -21,7 +22,6 @@ from fishpipe.errors import (
     FishpipeError,
     ManifestError,
 )
-from fishpipe.fish.hosts import is_loopback
 from fishpipe.inputs import asset_problems, assets_of, tools
 from fishpipe.locking import known
 from fishpipe.lockkeeper import keep_lock
@@ -33,7 +33,6 @@ from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
-from fishpipe.store.shared import SharedClips
 from fishpipe.takes import with_open_takes
 from fishpipe.targets import select
 
@@ -48,10 +47,10 @@ if TYPE_CHECKING:
     from fishpipe.ports import Callbacks, Reporter
     from fishpipe.runner.run import RunOptions
     from fishpipe.snapshot import Snapshot
+    from fishpipe.store.shared import SharedClips
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class Choices(Struct, frozen=True, kw_only=True):
     """What the caller asks for beyond the manifest. `prices` are in USD, as `provider.prices` names them."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -67,8 +66,7 @@ class Choices:
     base_url: Setting | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """A project as it stands: what it needs, what there is, and the plan between them.
 
     `choosing` are takes that are used from the moment on that they are stored.
@@ -88,8 +86,7 @@ class Session:
         return any(self.store.lacks(key, clips[key], s.format) for key, s in self.graph.clips.items() if key in clips)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """A manifest and where its state lies. Made by `open`."""
 
     manifest: Manifest
@@ -137,15 +134,19 @@ class Project:
     @property
     def realm(self) -> Realm:
         """Whose ids and clips these are."""
-        local = self.provider == "sandbox" or is_loopback(self.access.base_url.value)
-        return "loopback" if local else "acedata"
+        base = self.access.base_url
+        if self.provider == "sandbox":
+            return "loopback"
+        from fishpipe.fish.hosts import is_loopback
+
+        return "loopback" if base.value != DEFAULT_BASE_URL and is_loopback(base.value) else "acedata"
 
     @property
     def prices(self) -> Prices:
         """What things cost: the caller's word counts before the manifest's."""
         declared, given = self.manifest.provider.prices, dict(self.choices.prices)
         own: dict[str, Any] = {name: given.pop(name) for name in ("speech", "voice") if name in given}
-        return replace(declared, **own, models={**declared.models, **given})  # type: ignore[dict-item]
+        return replace(declared, **own, models={**declared.models, **given})
 
     @property
     def budget(self) -> Budget:
@@ -153,7 +154,7 @@ class Project:
         budget = self.manifest.budget
         if self.choices.budget is None:
             return budget
-        return replace(budget, build=self.choices.budget, span=None)  # type: ignore[arg-type]
+        return replace(budget, build=self.choices.budget, span=None)
 
     @property
     def lock_path(self) -> Path:
@@ -167,6 +168,8 @@ class Project:
         named = self.choices.store or (self.manifest.store.folder if self.manifest.store else None)
         if named is None or self.is_draft:
             return None
+        from fishpipe.store.shared import SharedClips
+
         folder = Path(os.path.normpath(self.manifest.root / Path(named).expanduser()))
         return SharedClips(folder, own=folder.resolve().is_relative_to(self.manifest.root.resolve()))
 
@@ -230,6 +233,8 @@ class Project:
 
     def run(self, session: Session, reporter: Reporter, options: RunOptions) -> RunFinished:
         """Carry the session's plan out; the second Ctrl-C ends it at once, and the result says so."""
+        import asyncio
+
         with ExitStack() as stack:
             base_url, token = self.access.base_url.value, self._trusted_token()
             if self.provider == "sandbox" and not (options.offline or session.plan.is_stitching):
@@ -270,6 +275,8 @@ class Project:
     async def _carry_out(
         self, session: Session, reporter: Reporter, options: RunOptions, base_url: str, token: str | None
     ) -> RunFinished:
+        import asyncio
+
         from fishpipe.audio.assemble import Stitcher
         from fishpipe.audio.inspect import ClipInspector
         from fishpipe.fish.client import FishClient
@@ -331,6 +338,8 @@ class Project:
         return receiver, [secret]
 
     def _limits(self, base_url: str) -> RunLimits:
+        from fishpipe.fish.hosts import is_loopback
+
         provider = self.manifest.provider
         concurrency = calls_for_open_files(self.choices.concurrency or provider.concurrency)
         limits = RunLimits(
@@ -347,8 +356,8 @@ class Project:
 
     def _remember(self, session: Session) -> None:
         """The lines of scripts that are whole now, to tell next time what changed."""
-        rows = session.store.ledger.calls()
-        here = {key for key, row in rows.items() if row.state == "stored"}
+        calls = session.store.ledger.calls()
+        here = {key for key in calls if (found := calls.brief(key)) is not None and found.state == "stored"}
         lines = session.graph.lines.items()
         session.store.ledger.built(
             session.graph.manifest, {name: pairs for name, pairs in lines if all(key in here for _, key in pairs)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.graph.fingerprints import fingerprint
+from fishpipe.graph.fingerprints import canonical
 from fishpipe.manifest.model import Edits
 
 if TYPE_CHECKING:
@@ -15,23 +17,21 @@ if TYPE_CHECKING:
     from fishpipe.snapshot import Snapshot
 
 
+# Stands for the items in the record of a recipe: they are written apart, since they are many and alike.
+_ITEMS: Final = "\ue000"
+
+
 def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     """The identity of an output: sha256 of all that its bytes come from, or None while a clip is missing."""
-    items = []
-    for item in step.items:
-        source = _source(item, snapshot)
-        if source is None:
-            return None
-        edits = item.edits
-        items.append([source, edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim, edits.tempo])
-        items[-1] += [edits.crossfade, edits.overlap, item.at, item.scope]
-        if step.output.loudness and step.output.loudness.by_voice:
-            items[-1].append(item.voice)
+    by_voice = step.output.loudness is not None and step.output.loudness.by_voice
+    items = _items(step.items, snapshot, by_voice=by_voice)
+    if items is None:
+        return None
     output = step.output
     channels = output_channels(step, snapshot)
     parameters = [output.format, output.bitrate, channels, output.sample_rate, output.bits, output.exact, output.mode]
     chapters = [[number, item.chapter] for number, item in enumerate(step.items) if item.chapter]
-    recipe = {"items": items, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
+    recipe: dict[str, Any] = {"items": _ITEMS, "output": parameters, "tags": dict(step.tags), "tools": snapshot.tools}
     if output.loudness:
         wanted = output.loudness
         target = [wanted.target, wanted.mono, wanted.measure, wanted.true_peak, wanted.by_voice]
@@ -39,7 +39,32 @@ def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     beds = [[_bed(laid.bed, snapshot), laid.first, laid.last] for laid in step.beds]
     if beds or step.room_tone:
         recipe |= {"beds": beds, "room_tone": _bed(step.room_tone, snapshot) if step.room_tone else None}
-    return fingerprint({**recipe, "chapters": chapters} if chapters else recipe)
+    record = canonical({**recipe, "chapters": chapters} if chapters else recipe)
+    return sha256(record.replace(f'"items":"{_ITEMS}"'.encode(), b'"items":' + items, 1)).hexdigest()
+
+
+def _items(items: Sequence[Item], snapshot: Snapshot, *, by_voice: bool) -> bytes | None:
+    """The items in canonical JSON, each its source and what happens to it; None while a clip is missing."""
+    made: list[str] = []
+    written: dict[Edits, tuple[str, str]] = {}
+    for item in items:
+        source = _source(item, snapshot)
+        if source is None:
+            return None
+        edits = item.edits
+        if edits not in written:
+            own = [edits.gap, edits.gain, edits.fade_in, edits.fade_out, edits.trim, edits.tempo]
+            written[edits] = _list(own), _list([edits.crossfade, edits.overlap])
+        first, last = written[edits]
+        at = "null" if item.at is None else item.at
+        voice = f",{encode_basestring(item.voice)}" if by_voice else ""
+        made.append(f"[{source},{first},{last},{at},{encode_basestring(item.scope)}{voice}]")
+    return f"[{','.join(made)}]".encode()
+
+
+def _list(values: Sequence[Any]) -> str:
+    """A list in canonical JSON, without its brackets."""
+    return canonical(values).decode()[1:-1]
 
 
 def output_channels(step: OutputStep, snapshot: Snapshot) -> int:
@@ -73,11 +98,11 @@ def _bed(bed: Bed, snapshot: Snapshot) -> list[Any]:
     return [*what, bed.loop, bed.duck, bed.attack, bed.release]
 
 
-def _source(item: Item, snapshot: Snapshot) -> list[Any] | None:
+def _source(item: Item, snapshot: Snapshot) -> str | None:
     if item.clip is not None:
         digest = snapshot.clips.get(item.clip)
-        return None if digest is None else [digest]
+        return None if digest is None else f'["{digest}"]'
     if item.asset is not None:
         info = snapshot.assets.get(str(item.asset))
-        return None if info is None else [info.digest, item.start, item.end]
-    return []
+        return None if info is None else f"[{_list([info.digest, item.start, item.end])}]"
+    return "[]"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.compare import Change, State, compare, state_of
 from fishpipe.errors import AudioError, ManifestError, Problem, UsageError
@@ -17,7 +19,7 @@ from fishpipe.locking import known, voices_of
 from fishpipe.manifest.load import load
 from fishpipe.plan import PlanOptions, make_plan
 from fishpipe.revisions import checked_out
-from fishpipe.snapshot import CallRow
+from fishpipe.snapshot import CallRow, Calls
 from fishpipe.store.lockfile import read_lock
 
 if TYPE_CHECKING:
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
 _BYTES_A_SECOND = 14.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """A project at a revision: its manifest, graph (of all scripts) and lock; `moved_from` is where it lay then."""
 
     commit: str
@@ -47,8 +48,7 @@ class World:
     lock: Lock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """Two states of a project, what changed between them, and the plan of a build as things stand."""
 
     rev: str
@@ -111,7 +111,7 @@ def since(project: Project, session: Session, rev: str) -> tuple[Plan, Plan]:
     }
     then = replace(
         snapshot,
-        calls={**built, **voices, **voices_of(world.lock)},
+        calls=Calls(known={**built, **voices, **voices_of(world.lock)}),
         clips={**dict.fromkeys(built, Digest("")), **world.lock.clips},
         lines=world.graph.lines,
         lock=Lock(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.store.git import git
@@ -24,8 +25,7 @@ _ALIKE: Final = 0.3
 _MANIFEST: Final = re.compile(r"^fishpipe:", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """A commit, with the manifest as it was, where it lay in the repository (`name`), and whether it has `moved`."""
 
     commit: str
@@ -35,8 +35,7 @@ class Revision:
     moved: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     blob: str
     size: int
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.errors import BudgetError, PlanRefused
 from fishpipe.report.plans import collect_lines, missing_lines, paid_lines
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 _MOST = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """What the caller forbids: `frozen` a call that is paid, `locked` a change of the lock, `offline` any request."""
 
     frozen: bool = False

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from msgspec import Struct, field, json
+
+from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.lock import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator
 
-    from fishpipe.graph.fingerprints import Digest, Fingerprint
+# Whoever asks for so many rows one by one will ask for more.
+_MOST_ASKED: Final = 64
 
 
 State = Literal[
@@ -34,8 +38,7 @@ IN_FLIGHT: Final = ("submitted", "answered", "fetched")
 Charged = Literal["no", "yes", "unknown"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRow:
+class CallRow(Struct, frozen=True, kw_only=True, gc=False):
     """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path.
 
     `described` is what the service was told of a voice that is not heard, `sample` the sha256 of its sample,
@@ -63,19 +66,91 @@ class CallRow:
     updated: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputRow:
-    """An output as it was last made: its recipe, and the places of its items in samples."""
+class Brief(NamedTuple):
+    """What most is asked of a call."""
+
+    kind: Literal["clip", "voice"]
+    state: State
+    digest: Digest | None
+
+
+class Calls(Mapping[Fingerprint, CallRow]):
+    """All calls that are known, of which most are never looked at: a row is read when it is asked for.
+
+    `briefs` has what is known of each at once, `read` gives the rows of the keys it is given (all for none), and
+    `known` rows that come from elsewhere, which count before the others.
+    """
+
+    def __init__(
+        self,
+        briefs: Mapping[Fingerprint, Brief] | None = None,
+        read: Callable[[Iterable[Fingerprint] | None], Iterable[CallRow]] | None = None,
+        known: Mapping[Fingerprint, CallRow] | None = None,
+    ) -> None:
+        self._briefs = dict(briefs or {})
+        self._read = read
+        self._rows: dict[Fingerprint, CallRow] = {}
+        self._asked = 0
+        for key, row in (known or {}).items():
+            self.put(key, row)
+
+    def put(self, key: Fingerprint, row: CallRow) -> None:
+        """Have a row count in the place of what was known."""
+        self._rows[key] = row
+        self._briefs[key] = Brief(row.kind, row.state, row.digest)
+
+    def brief(self, key: Fingerprint) -> Brief | None:
+        """What most is asked of a call, without its row; None for one that is unknown."""
+        return self._briefs.get(key)
+
+    def of(self, *, kind: str = "", states: Container[str] = ()) -> list[CallRow]:
+        """The rows of a kind, or in some states."""
+        wanted = [key for key, found in self._briefs.items() if found.kind == kind or found.state in states]
+        return self._some(wanted)
+
+    def _some(self, keys: list[Fingerprint]) -> list[CallRow]:
+        missing = [key for key in keys if key not in self._rows]
+        if missing and self._read is not None:
+            self._rows |= {row.fingerprint: row for row in self._read(missing)}
+        return [self._rows[key] for key in keys]
+
+    def __getitem__(self, key: Fingerprint) -> CallRow:
+        if key not in self._rows:
+            if key not in self._briefs or self._read is None:
+                raise KeyError(key)
+            self._asked += 1
+            if self._asked == _MOST_ASKED:
+                self._rows = {**{row.fingerprint: row for row in self._read(None)}, **self._rows}
+            else:
+                self._some([key])
+        return self._rows[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._briefs
+
+    def __iter__(self) -> Iterator[Fingerprint]:
+        return iter(self._briefs)
+
+    def __len__(self) -> int:
+        return len(self._briefs)
+
+
+class OutputRow(Struct, frozen=True, kw_only=True, gc=False):
+    """An output as it was last made: its recipe, and the places of its items in samples, as JSON (`packed`)."""
 
     recipe: str
     digest: Digest
     rate: int
     length: int
-    places: tuple[tuple[int, int], ...]
+    packed: str
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Where each item starts and ends."""
+        return json.decode(self.packed, type=tuple[tuple[int, int], ...])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetInfo:
+class AssetInfo(Struct, frozen=True, kw_only=True, gc=False):
     """An audio file of the project: its digest, and what its header says."""
 
     digest: Digest
@@ -83,8 +158,7 @@ class AssetInfo:
     sample_rate: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """The world as a plan sees it: the ledger, the clips that are here, and the outputs' files.
 
     `checked` are the ids of voices that were found at the service, and can speak; `retried` says how often each
@@ -92,7 +166,7 @@ class Snapshot:
     their digests, `pointers` those that git-lfs has not fetched yet.
     """
 
-    calls: Mapping[Fingerprint, CallRow] = field(default_factory=dict)
+    calls: Calls = field(default_factory=Calls)
     clips: Mapping[Fingerprint, Digest] = field(default_factory=dict)
     lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]] = field(default_factory=dict)
     outputs: Mapping[str, OutputRow] = field(default_factory=dict)

@@ -6,7 +6,6 @@ written just before, is stamped. A stamp is derived: where it cannot be written,
 
 from __future__ import annotations
 
-import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -105,6 +104,8 @@ def _is_settled(mark: str, began: int) -> bool:
 
 
 def _write(path: Path, record: list[str]) -> None:
+    import secrets
+
     others = [found for found in stamp.records(str(path)) if found[0] != record[0]]
     parts = ["\n".join(record), *("\n".join((key, *lines)) for key, lines in others[: stamp.MOST_RECORDS - 1])]
     body = "\n\n".join(parts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.audio.assemble import Stitcher
 from fishpipe.audio.measure import measure
@@ -40,8 +42,7 @@ _CEILING: Final = -1.0
 _REEL: Final = "Takes of"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A spoken segment and its step; `fixed_at` is where the manifest sets its take."""
 
     address: str

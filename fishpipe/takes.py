@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.graph.fingerprints import words_of
 from fishpipe.lock import MOST_TAKES
 from fishpipe.snapshot import IN_FLIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from fishpipe.graph.fingerprints import Digest, Fingerprint
     from fishpipe.graph.steps import ClipStep, Graph
-    from fishpipe.snapshot import CallRow, Snapshot
+    from fishpipe.snapshot import CallRow, Calls, Snapshot
 
 # Numbers are looked for until so many in a row are unknown.
 _GAP: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Take:
+class Take(Struct, frozen=True, kw_only=True):
     """One rendering: its step, its clip's digest (None where it is not here), and whether it is the one in use."""
 
     step: ClipStep
@@ -82,17 +83,17 @@ def next_takes(step: ClipStep, snapshot: Snapshot, taken: frozenset[Fingerprint]
     return chosen
 
 
-def with_open_takes(graph: Graph, calls: Mapping[Fingerprint, CallRow]) -> Graph:
+def with_open_takes(graph: Graph, calls: Calls) -> Graph:
     """A graph with the takes of its words that are paid for and not fetched yet: a build collects them."""
     clips = dict(graph.clips)
     by_words: dict[Fingerprint, ClipStep] | None = None
-    for key, row in calls.items():
-        if row.kind != "clip" or row.state not in IN_FLIGHT or key in clips:
+    for row in calls.of(states=IN_FLIGHT):
+        if row.kind != "clip" or row.fingerprint in clips:
             continue
         by_words = by_words or {step.words: step for step in graph.clips.values()}
         step = by_words.get(words_of(row.record))
         if step is not None:
-            clips[key] = step.at_take(int(row.record.get("take", 1)))
+            clips[row.fingerprint] = step.at_take(int(row.record.get("take", 1)))
     return graph if len(clips) == len(graph.clips) else replace(graph, clips=clips)
 
 

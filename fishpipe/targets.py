@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from fishpipe.errors import UsageError, did_you_mean
 from fishpipe.graph.build import build_graph

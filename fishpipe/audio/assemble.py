@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from fishpipe.audio.ahead import ahead, cores
 from fishpipe.audio.making import Making

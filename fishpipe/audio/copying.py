@@ -7,8 +7,9 @@ silence at its ends count towards the gaps; frames behind its last sound are lef
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from fishpipe.audio.carrier import samples
 from fishpipe.audio.decode import decode_clip
@@ -31,8 +32,7 @@ _WARM: Final = 4
 _RESERVOIR: Final = 511
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(Struct, frozen=True):
     """What an mp3 is, beside its sound: where its `count` frames of sound lie in it, up to `end`.
 
     Decoders skip so many samples, and give `length`. One that `is_alone` needs nothing of what comes before it.
@@ -49,7 +49,7 @@ class Shell:
 
     def to_json(self) -> str:
         """For the cache of measurements."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+        return json.dumps({name: getattr(self, name) for name in self.__struct_fields__})
 
     @classmethod
     def from_json(cls, text: str) -> Shell:

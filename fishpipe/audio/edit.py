@@ -7,12 +7,12 @@ and fades truncate to 16 bits at each step. Resampling is soxr's, the change of 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import soxr
+from msgspec import Struct
 
 from fishpipe.audio.carrier import AudioSegment, Floats, Sound, floats, samples
 from fishpipe.timeline import Samples, to_samples
@@ -31,8 +31,7 @@ _WINDOWS: Final = 200
 Fades = list[tuple[slice, np.ndarray[tuple[int], np.dtype[np.float32]]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """The part of a sound that is used: frames `start` up to `end` at its own `rate`."""
 
     start: int
@@ -54,8 +53,7 @@ class Cut:
         return cls(**json.loads(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     """What happens to the samples of a sound: gain in dB, times in microseconds; `cross_` are halves of a crossfade."""
 
     gain: float = 0.0

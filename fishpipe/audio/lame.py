@@ -7,11 +7,11 @@ encode.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import lameenc
+from msgspec import Struct
 
 from fishpipe.audio.mixing import silence
 from fishpipe.audio.mp3 import DECODER_DELAY, ENCODER_DELAY, frame_samples, info_frame, read_frame, seek_table
@@ -32,8 +32,7 @@ CARRIED: Final = ENCODER_DELAY + DECODER_DELAY
 _SCALES: Final = ((160, 0.95), (192, 0.97), (224, 0.98))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoding:
+class Encoding(Struct, frozen=True, kw_only=True):
     """How an output is encoded: samples a second, channels, kbit/s, and LAME's quality (0 the slowest, to 9)."""
 
     rate: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from fishpipe.audio.copying import check_shell
 from fishpipe.audio.lame import Encoding, FrameWriter, Mp3Writer

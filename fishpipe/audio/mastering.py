@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.audio.loudness import decibels, integrated, loudness_range, noise_floor, rms
 from fishpipe.events import Sounding
@@ -31,8 +33,7 @@ _ACX_RMS: Final = (-23.0, -18.0)
 _ACX_FLOOR: Final = -60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Master:
+class Master(Struct, frozen=True, kw_only=True):
     """`gain` in dB for all, and for each of `voices` by name; true peaks stay under `ceiling` (dBFS)."""
 
     gain: float = 0.0

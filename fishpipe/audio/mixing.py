@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from fishpipe.audio.carrier import Floats, Sound, floats
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 BLOCK: Final = 1 << 17
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A sound from `start` up to `end`, in samples of the output; loaded when it is reached."""
 
     start: int

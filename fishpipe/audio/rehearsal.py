@@ -5,8 +5,9 @@ A unit is made as if its sound stood alone among silence. Where that turns out t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from fishpipe.audio.lame import Encoding
 from fishpipe.audio.leveller import Leveller

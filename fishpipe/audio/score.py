@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from fishpipe.errors import AudioError
 from fishpipe.manifest.model import Micros
 from fishpipe.timeline import QUIET, Layout, Place, Samples, Silence, Sound, Timeline, to_samples
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 _BELIEVED: Final = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """From `start` up to `end` in samples of the output; `sounds` are the indexes of its items."""
 
     start: int

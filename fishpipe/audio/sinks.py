@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
+from msgspec.structs import replace
 
 from fishpipe.audio.carrier import WIDTHS, floats, quantised, samples
 from fishpipe.audio.decode import decode_clip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
 from fishpipe.cli.stamps import Stamper

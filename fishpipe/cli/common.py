@@ -8,11 +8,12 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.errors import UsageError
 
@@ -37,8 +38,7 @@ _HIGHEST_PRICE = 1e6
 _PRICED = ("speech", "voice", "s1", "s2-pro", "s2.1-pro", "fish-tts")
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(Struct, frozen=True):
     """A verb's common arguments."""
 
     manifest: Path

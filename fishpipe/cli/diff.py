@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, common, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError

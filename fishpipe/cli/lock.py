@@ -106,7 +106,7 @@ def _check(project: Project, arguments: Arguments) -> int:
                 problems.append(f"{place}: not in {lock.name} ({here})")
             elif not (path := store.clip(key, digest, step.format)).exists():
                 problems.append(f"{place}: its clip is not here (fishpipe store pull)")
-            elif Clip(key, digest, step.format, path, path.stat().st_size).is_pointer:
+            elif Clip(key, digest, step.format, str(path), path.stat().st_size).is_pointer:
                 problems.append(f"{place}: its clip is left with git-lfs: git lfs pull")
             elif store.digest(path) != digest:
                 problems.append(f"{place}: its clip is damaged: {os.path.relpath(path)}")

@@ -65,10 +65,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], request: Request | None) -> int:
+    import gc
+
     import click
 
     from fishpipe.errors import FishpipeError
 
+    # A manifest becomes many small values that are kept: to look through them again and again finds nothing.
+    gc.set_threshold(200_000, 20, 20)
     try:
         result = _group().main(args=list(arguments), prog_name="fishpipe", standalone_mode=False, obj=request)
         sys.stdout.flush()

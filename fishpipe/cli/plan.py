@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, common, err, open_project, options, out
 from fishpipe.permission import refusal as refusal_of

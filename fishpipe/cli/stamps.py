@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, tells_token, warnings_of
 from fishpipe.events import RunFinished

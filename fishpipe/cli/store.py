@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, answer, common, err, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError, did_you_mean

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from fishpipe.cli.common import Arguments, again, common, err, open_project, options, out, with_manifest
 from fishpipe.errors import UsageError

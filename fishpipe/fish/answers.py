@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from fishpipe.errors import CallFailed, CallInDoubt
 from fishpipe.fish.faults import one_line, parse_object, quote

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from fishpipe.graph.fingerprints import (
-    Fingerprint,
-    canonical,
-    canonical_text,
-    clip_record,
-    fingerprint,
-    minted,
-    voice_record,
-    with_take,
-)
+from msgspec.structs import replace
+
+from fishpipe.graph.fingerprints import Fingerprint, canonical_text, fingerprint, minted, voice_record
+from fishpipe.graph.frames import Frame
 from fishpipe.graph.pieces import pieces_as_paid
 from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
 from fishpipe.manifest.cascade import SENTENCE_GAP
@@ -32,7 +23,6 @@ from fishpipe.manifest.model import (
     Pause,
     Script,
     Segment,
-    Settings,
     Speech,
     Voice,
 )
@@ -40,8 +30,6 @@ from fishpipe.manifest.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-# Stands for any text in a record.
-_ANY: Final = "\ue000"
 # A line with fewer characters was never spoken in pieces.
 _SHORT: Final = 60
 
@@ -56,24 +44,24 @@ def build_graph(
     return _Builder(manifest, realm, known or Known()).graph(only)
 
 
-@dataclass
 class _Builder:
-    manifest: Manifest
-    realm: Realm
-    known: Known
-    voices: dict[Fingerprint, VoiceStep] = field(default_factory=dict)
-    clips: dict[Fingerprint, ClipStep] = field(default_factory=dict)
-    uses: dict[Fingerprint, list[Use]] = field(default_factory=dict)
-    by_address: dict[str, Fingerprint] = field(default_factory=dict)
-    created: dict[str, Fingerprint] = field(default_factory=dict)
-    existing: dict[str, Voice] = field(default_factory=dict)
-    frames: dict[tuple[Settings, tuple[Voice, ...]], list[list[bytes]]] = field(default_factory=dict)
+    def __init__(self, manifest: Manifest, realm: Realm, known: Known) -> None:
+        self.manifest, self.realm, self.known = manifest, realm, known
+        self.existing: dict[str, Voice] = {v.id: v for v in manifest.voices.values() if isinstance(v, ExistingVoice)}
+        self.created = {v.name: self._key(v) for v in manifest.voices.values() if isinstance(v, CreatedVoice)}
+        self.voices: dict[Fingerprint, VoiceStep] = {}
+        self.uses: dict[Fingerprint, list[Use]] = {}
+        self.calls: dict[Fingerprint, tuple[Frame, Speech, int, Fingerprint]] = {}
+        self.by_address: dict[str, Fingerprint] = {}
+        self.kept: dict[str, list[list[Segment]]] = {}
+        self.words: dict[str, tuple[Frame, Fingerprint]] = {}
+        self.frames: dict[tuple[object, ...], tuple[Frame, Frame | None]] = {}
+        self.speakers: dict[int, tuple[Speaker, ...]] = {}
 
     def graph(self, only: Iterable[str] | None) -> Graph:
         scripts = self.manifest.scripts
         names = [name for name in scripts if scripts[name].files] if only is None else list(only)
         outputs: list[OutputStep] = []
-        self.existing = {v.id: v for v in self.manifest.voices.values() if isinstance(v, ExistingVoice)}
         for name in names:
             items, beds = self._laid(scripts[name], "")
             tags, tone = _tags(self.manifest, scripts[name]), scripts[name].room_tone
@@ -88,16 +76,28 @@ class _Builder:
                 step = OutputStep(output=output, **whole)
                 outputs.append(step if output.chapter is None else _of_chapter(step, output.chapter))
             outputs.extend(self._exports(scripts[name]))
-        clips = {key: replace(step, uses=tuple(self.uses[key])) for key, step in self.clips.items()}
         return Graph(
             realm=self.realm,
             manifest=self.manifest.path.name,
             voices=self.voices,
-            clips=clips,
+            clips={key: self._step(key, *call) for key, call in self.calls.items()},
             outputs=tuple(outputs),
             existing=self.existing,
-            created={v.name: self._key(v)[0] for v in self.manifest.voices.values() if isinstance(v, CreatedVoice)},
+            created=self.created,
             lines=self._lines(),
+        )
+
+    def _step(self, key: Fingerprint, frame: Frame, speech: Speech, take: int, words: Fingerprint) -> ClipStep:
+        return ClipStep(
+            fingerprint=key,
+            frame=frame,
+            text=canonical_text(speech.text),
+            take=take,
+            speakers=self.speakers[id(frame)],
+            uses=tuple(self.uses[key]),
+            words=words,
+            places=speech.places,
+            respelled=speech.respelled,
         )
 
     def _exports(self, script: Script) -> Iterator[OutputStep]:
@@ -130,7 +130,7 @@ class _Builder:
                     beds += [bed.shifted(len(items)) for bed in below]
                     items += more
                 else:
-                    items.append(replace(self._item(segment, script), scope=scope))
+                    items.append(self._item(segment, script, scope))
         starts.append(len(items))
         for under in script.beds:
             first, last = starts[under.first], starts[under.last + 1] - 1
@@ -139,13 +139,34 @@ class _Builder:
         return items, beds
 
     def _segments(self, script: Script) -> Iterator[Segment]:
-        return (segment for kept in self._lines_as_paid(script) for segment in kept)
+        return chain.from_iterable(self._lines_as_paid(script))
 
-    def _lines_as_paid(self, script: Script) -> Iterator[list[Segment]]:
+    def _lines_as_paid(self, script: Script) -> list[list[Segment]]:
         """For each segment what takes its place: itself, but for a line that was paid for whole, or in other pieces.
 
         So neither a text that grows too long for a new limit nor another release of the splitter is paid for again.
         """
+        found = self.kept.get(script.name)
+        if found is None:
+            found = self.kept[script.name] = []
+            for segment in script.segments:
+                if segment.address == segment.line and self._is_as_paid(segment):
+                    found.append([segment])
+                else:
+                    found.clear()
+                    found += self._in_pieces(script)
+                    break
+        return found
+
+    def _is_as_paid(self, segment: Segment) -> bool:
+        """Whether a line of one piece stays that for certain."""
+        speech = segment.body
+        if not self.known.paid or not isinstance(speech, Speech) or len(speech.text) < _SHORT:
+            return True
+        spoken = self.words[segment.address] = self._spoken(speech)
+        return spoken[1] in self.known.paid
+
+    def _in_pieces(self, script: Script) -> Iterator[list[Segment]]:
         for _, group in groupby(script.segments, key=lambda segment: segment.line):
             pieces = list(group)
             if isinstance(pieces[0].body, Speech) and self.known.paid:
@@ -177,33 +198,21 @@ class _Builder:
         return made
 
     def _paid_texts(self, speech: Speech) -> Callable[[str], bool]:
-        """Whether a text, spoken as this one is, was ever paid for: its fingerprint, without the rest made anew."""
-        how = (speech.settings, speech.voices)
-        if how not in self.frames:
-            created = {voice.name: self._key(voice)[0] for voice in speech.voices if isinstance(voice, CreatedVoice)}
-            made = clip_record(_ANY, *how, self.realm, created, self.known.made)
-            plain = clip_record(_ANY, *how, self.realm, created)
-            records = [made] if made == plain else [made, plain]
-            self.frames[how] = [canonical(record).split(_ANY.encode()) for record in records]
-        frames = self.frames[how]
+        """Whether a text, spoken as this one is, was ever paid for."""
+        frames = [frame for frame in self._frames(speech) if frame is not None]
         paid = self.known.paid
+        return lambda text: any(frame.key(text) in paid for frame in frames)
 
-        def is_paid(text: str) -> bool:
-            words = json.dumps(canonical_text(text), ensure_ascii=False)[1:-1].encode()
-            return any(sha256(words.join(frame)).hexdigest() in paid for frame in frames)
-
-        return is_paid
-
-    def _item(self, segment: Segment, script: Script) -> Item:
+    def _item(self, segment: Segment, script: Script, scope: str = "") -> Item:
         match segment.body:
             case Speech() as speech:
                 clip = self._clip(segment, speech, script.name)
-                voice = "+".join(voice.name for voice in speech.voices)
-                return _item(segment, clip=clip, text=speech.shown, voice=voice)
+                voice = "+".join([voice.name for voice in speech.voices])
+                return _item(segment, scope, clip=clip, text=speech.shown, voice=voice)
             case Asset() as asset:
-                return _item(segment, asset=asset.path, start=asset.start, end=asset.end)
+                return _item(segment, scope, asset=asset.path, start=asset.start, end=asset.end)
             case Pause(duration=duration):
-                return replace(_item(segment), edits=replace(segment.edits, gap=duration))
+                return replace(_item(segment, scope), edits=replace(segment.edits, gap=duration))
             case _:
                 raise TypeError(segment.body)
 
@@ -218,46 +227,44 @@ class _Builder:
         return items, beds
 
     def _clip(self, segment: Segment, speech: Speech, script: str) -> Fingerprint:
-        use = Use(address=segment.address, span=segment.span, script=script)
-        known = self.by_address.get(segment.address)
+        address = segment.address
+        known = self.by_address.get(address)
         if known is not None:
             return known
-        speakers = tuple(self._speaker(voice) for voice in speech.voices)
-        record, words = self._record(speech)
+        frame, words = self.words.get(address) or self._spoken(speech)
         take = speech.take or self.known.pins.get(words, 1)
-        record = with_take(record, take)
-        key = words if take == 1 else fingerprint(record)
-        self.by_address[segment.address] = key
-        self.uses.setdefault(key, []).append(use)
-        if key not in self.clips:
-            self.clips[key] = ClipStep(
-                fingerprint=key,
-                api=speech.settings.api,
-                body=record["body"],
-                speakers=speakers,
-                record=record,
-                uses=(),
-                places=speech.places,
-                words=words,
-                respelled=speech.respelled,
-            )
+        key = words if take == 1 else frame.at_take(speech.text, take)
+        if id(frame) not in self.speakers:
+            self.speakers[id(frame)] = tuple(self._speaker(voice) for voice in speech.voices)
+        self.by_address[address] = key
+        self.uses.setdefault(key, []).append(Use(address=address, span=segment.span, script=script))
+        self.calls.setdefault(key, (frame, speech, take, words))
         return key
 
-    def _record(self, speech: Speech) -> tuple[Mapping[str, Any], Fingerprint]:
-        """What is heard, without the take, and its fingerprint.
+    def _spoken(self, speech: Speech) -> tuple[Frame, Fingerprint]:
+        """How a text is spoken, and its fingerprint without the take.
 
         A voice by id that was made here is that voice, unless the line was spoken before that was known.
         """
-        text, settings, voices = speech.text, speech.settings, speech.voices
-        record = clip_record(text, settings, voices, self.realm, self.created, self.known.made)
-        words = fingerprint(record)
-        if words in self.known.paid or not any(
-            isinstance(v, ExistingVoice) and v.id in self.known.made for v in voices
-        ):
-            return record, words
-        plain = clip_record(text, settings, voices, self.realm, self.created)
-        by_id = fingerprint(plain)
-        return (plain, by_id) if by_id in self.known.paid else (record, words)
+        frame, by_id = self._frames(speech)
+        key = frame.key(speech.text)
+        if by_id is None or key in self.known.paid:
+            return frame, key
+        other = by_id.key(speech.text)
+        return (by_id, other) if other in self.known.paid else (frame, key)
+
+    def _frames(self, speech: Speech) -> tuple[Frame, Frame | None]:
+        """How a text is spoken; the other way is that by the ids of voices that were made here."""
+        voices = speech.voices
+        # The manifest's values live as long as this: each is itself alone.
+        how = (id(speech.settings), *(id(voice) for voice in voices))
+        found = self.frames.get(how)
+        if found is None:
+            named = {voice.name: self.created[voice.name] for voice in voices if isinstance(voice, CreatedVoice)}
+            made = {v.id: self.known.made[v.id] for v in _by_id(voices) if v.id in self.known.made}
+            plain = Frame(settings=speech.settings, voices=voices, realm=self.realm, created=named)
+            found = self.frames[how] = (replace(plain, made=made), plain) if made else (plain, None)
+        return found
 
     def _speaker(self, voice: Voice) -> Speaker:
         match voice:
@@ -270,19 +277,25 @@ class _Builder:
                 return Speaker(name=voice.name, references=voice.references)
 
     def _voice(self, voice: CreatedVoice) -> Fingerprint:
-        if voice.name not in self.created:
-            key, record = self._key(voice)
-            self.created[voice.name] = key
-            self.voices.setdefault(key, VoiceStep(fingerprint=key, voice=voice, record=record))
-        return self.created[voice.name]
+        key = self.created[voice.name]
+        if key not in self.voices:
+            self.voices[key] = VoiceStep(fingerprint=key, voice=voice, record=self._record(voice))
+        return key
 
-    def _key(self, voice: CreatedVoice) -> tuple[Fingerprint, Mapping[str, Any]]:
-        record = minted(voice_record(voice, self.realm), self.known.samples.get(voice.sample_sha256 or ""))
-        return fingerprint(record), record
+    def _key(self, voice: CreatedVoice) -> Fingerprint:
+        return fingerprint(self._record(voice))
+
+    def _record(self, voice: CreatedVoice) -> Mapping[str, Any]:
+        return minted(voice_record(voice, self.realm), self.known.samples.get(voice.sample_sha256 or ""))
 
 
-def _item(segment: Segment, **what: object) -> Item:
+def _by_id(voices: Iterable[Voice]) -> list[ExistingVoice]:
+    return [voice for voice in voices if isinstance(voice, ExistingVoice)]
+
+
+def _item(segment: Segment, scope: str, **what: object) -> Item:
     return Item(
+        scope=scope,
         address=segment.address,
         span=segment.span,
         edits=segment.edits,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from fishpipe.graph.fingerprints import Fingerprint, fingerprint, with_take
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from fishpipe.errors import Span
+    from fishpipe.graph.fingerprints import Fingerprint
+    from fishpipe.graph.frames import Frame
     from fishpipe.manifest.model import Bed, CreatedVoice, Edits, Format, Micros, Output, Reference, Respelled, Voice
 
 Realm = Literal["acedata", "loopback"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """What lock and ledger remember that decides which call a line is.
 
     `samples` has the records of voices that exist, by the sha256 of their samples: a sample that has only moved
@@ -32,8 +33,7 @@ class Known:
     paid: Collection[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Struct, frozen=True, kw_only=True, gc=False):
     """A segment that needs a clip."""
 
     address: str
@@ -41,8 +41,7 @@ class Use:
     script: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceStep:
+class VoiceStep(Struct, frozen=True, kw_only=True, gc=False):
     """A voice to create: one paid call."""
 
     fingerprint: Fingerprint
@@ -70,8 +69,7 @@ class VoiceStep:
         return f"voices.{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speaker:
+class Speaker(Struct, frozen=True, kw_only=True, gc=False):
     """Who speaks a clip: a voice to create, a voice by id, or references."""
 
     name: str
@@ -80,23 +78,38 @@ class Speaker:
     references: tuple[Reference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipStep:
-    """A text to speak: one paid call, however many segments use it. `body` is sent as it stands, without the voice.
+class ClipStep(Struct, frozen=True, kw_only=True, gc=False):
+    """A text to speak: one paid call, however many segments use it.
 
-    Without `speakers` the service speaks with a voice of its own. `places` says where settings were made, `words`
-    is the fingerprint without the take, and `respelled` what the lexicon put into the text.
+    `frame` is how it is spoken, but for the voice, which is one of `speakers` (without any, the service speaks with a
+    voice of its own), `take` which rendering it is, from 1. `places` says where settings were made, `words` is the
+    fingerprint without the take, and `respelled` what the lexicon put into the text.
     """
 
     fingerprint: Fingerprint
-    api: Literal["tts", "audios"]
-    body: Mapping[str, Any]
-    speakers: tuple[Speaker, ...]
-    record: Mapping[str, Any]
+    frame: Frame
+    text: str
+    take: int = 1
+    speakers: tuple[Speaker, ...] = ()
     uses: tuple[Use, ...]
     words: Fingerprint
     places: Mapping[str, Span] = field(default_factory=dict)
     respelled: tuple[Respelled, ...] = ()
+
+    @property
+    def api(self) -> Literal["tts", "audios"]:
+        """Which call speaks it."""
+        return self.frame.settings.api
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What is heard of it: what its fingerprint is made of."""
+        return self.frame.record(self.text, self.take)
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What is sent as it stands."""
+        return self.frame.body(self.text)
 
     @property
     def address(self) -> str:
@@ -108,29 +121,18 @@ class ClipStep:
         """The place of the first segment that uses it."""
         return self.uses[0].span
 
-    @property
-    def take(self) -> int:
-        """Which rendering of its words it is, from 1."""
-        return int(self.record.get("take", 1))
-
     def speaks_with(self, voice: str) -> bool:
         """Whether a voice, by its id or fingerprint, speaks here."""
         return any(voice in (speaker.created, speaker.id) for speaker in self.speakers)
 
     def at_take(self, take: int) -> ClipStep:
         """The same words, rendered for the `take`-th time."""
-        record = with_take({name: value for name, value in self.record.items() if name != "take"}, take)
-        return replace(self, record=record, fingerprint=fingerprint(record))
-
-    @property
-    def text(self) -> str:
-        """The words, as they are sent."""
-        return str(self.body["text"] if self.api == "tts" else self.body["prompt"])
+        return replace(self, take=take, fingerprint=self.frame.at_take(self.text, take))
 
     @property
     def model(self) -> str:
         """The model that speaks; a price is looked up by it."""
-        return str(self.record["model"] if self.api == "tts" else self.body["model"])
+        return self.frame.settings.model if self.api == "tts" else "fish-tts"
 
     @property
     def bytes(self) -> int:
@@ -140,21 +142,20 @@ class ClipStep:
     @property
     def format(self) -> Format:
         """What the bytes of the clip are."""
-        return "pcm" if self.body.get("format") == "pcm" else "mp3"
+        return "pcm" if self.api == "tts" and self.frame.settings.format == "pcm" else "mp3"
 
     @property
     def sample_rate(self) -> int:
         """Samples a second; a PCM clip does not say so itself."""
-        return int(self.body.get("sample_rate", 44100))
+        return self.frame.settings.sample_rate if self.api == "tts" else 44100
 
     @property
     def speed(self) -> float:
         """The speed asked for; 1.0 is as is."""
-        return float(self.body.get("prosody", {}).get("speed", 1.0))
+        return self.frame.settings.speed if self.api == "tts" else 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True, gc=False):
     """One thing on an output's way: a clip, a file, or (both None) a pause of `edits.gap`.
 
     `at` is when it begins in its `scope`: the output, or a script that is included there. `voice` names who speaks.
@@ -180,8 +181,7 @@ class Item:
         return self.clip is None and self.asset is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaidBed:
+class LaidBed(Struct, frozen=True, kw_only=True, gc=False):
     """A bed under the items from `first` to `last`, both included."""
 
     bed: Bed
@@ -193,8 +193,7 @@ class LaidBed:
         return replace(self, first=self.first + by, last=self.last + by)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputStep:
+class OutputStep(Struct, frozen=True, kw_only=True, gc=False):
     """A file to make of a script's items, with its tags; `room_tone` is heard where no sound is."""
 
     output: Output
@@ -211,8 +210,7 @@ class OutputStep:
         return [item.asset for item in self.items if item.asset is not None] + [bed.asset.path for bed in beds]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class Graph(Struct, frozen=True, kw_only=True):
     """All steps, each kind in the order of the manifest.
 
     `manifest` is its file's name; `lines` are each script's spoken segments, in order; `created` has the

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from fishpipe.manifest.nodes import CONTROL
 
 _LONGEST_NAME: Final = 48
 
 
-@dataclass(frozen=True, slots=True)
-class Prose:
+class Prose(Struct, frozen=True):
     """A chapter that one voice reads: Markdown, with its heading."""
 
     title: str
     markdown: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Words of a speaker ("" is the narrator); `gap` is the silence behind them in ms, where it is known."""
 
     speaker: str
@@ -28,8 +27,7 @@ class Line:
     gap: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """A chapter of lines; its title is "" where it has none. `lead` is the silence before the first, in ms."""
 
     title: str
@@ -37,8 +35,7 @@ class Scene:
     lead: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A whole text: chapters of prose, or scenes. `file` is a text file that is used where it lies."""
 
     title: str

@@ -6,9 +6,11 @@ Strongest first: segment, script `defaults`, voice, manifest `defaults`, the bui
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.errors import Span
 from fishpipe.manifest import nodes
@@ -23,18 +25,18 @@ if TYPE_CHECKING:
 _UNITS: Final = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 _LONGEST: Final = 24 * 3600 * 1_000_000
 _SPREAD: Final = ("speed", "volume")
-_SETTINGS: Final = tuple(f.name for f in fields(Settings) if f.name not in (*_SPREAD, "extra_body"))
-_EDITS: Final = tuple(f.name for f in fields(Edits))
+SETTINGS: Final = tuple(name for name in Settings.__struct_fields__ if name not in (*_SPREAD, "extra_body"))
+EDITS: Final = Edits.__struct_fields__
 _TIMES: Final = ("gap", "fade_in", "fade_out", "crossfade", "overlap")
 _LONG: Final = ("max_chars", "sentence_gap")
 MAX_CHARS: Final = 500
 SENTENCE_GAP: Final = Micros(200_000)
-_TTS_ONLY: Final = frozenset({*_SETTINGS, *_SPREAD}) - {"api"}
-_SCALARS: Final = frozenset({*_SETTINGS, *_EDITS, *_LONG})
+_TTS_ONLY: Final = frozenset({*SETTINGS, *_SPREAD}) - {"api"}
+_SCALARS: Final = frozenset({*SETTINGS, *EDITS, *_LONG})
 _SPEAKERS: Final = ("voice", "reference_id", "references")
 # What fishpipe writes into a request itself, and extra_body cannot.
 _OURS: Final = {
-    **{name: f"set it with {name}:" for name in (*_SETTINGS, *_SPEAKERS, "prosody", "text")},
+    **{name: f"set it with {name}:" for name in (*SETTINGS, *_SPEAKERS, "prosody", "text")},
     **{name: f"set it with prosody: {{{name}: …}}" for name in _SPREAD},
     **dict.fromkeys(("callback_url", "async"), "it follows from provider: {delivery: …}"),
     **dict.fromkeys(("prompt", "action", "voice_id"), "it follows from api: audios"),
@@ -43,8 +45,7 @@ _LARGEST_INT: Final = 2**53 - 1
 Found = tuple[Any, Span]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True, gc=False):
     """One level of the cascade: each value with its place, and who speaks by `speaker` (its key, its node).
 
     `mute` says that the level names a speaker wrongly: nobody else is to speak in its place.
@@ -123,7 +124,7 @@ def settings(layers: Sequence[Layer], at: Span, say: Say, *, takes_audios: bool)
     for level, layer in enumerate(layers):
         extra = {**layer.extra, **extra}
         for name, (value, span) in layer.values.items():
-            if name in _SETTINGS or name in _SPREAD:
+            if name in SETTINGS or name in _SPREAD:
                 found.setdefault(name, (value, span, level))
     made = Settings(
         **{name: value for name, (value, _, _) in found.items()},
@@ -153,7 +154,7 @@ def edits(layers: Sequence[Layer], builtin: Edits, say: Say) -> Edits:
     found: dict[str, Any] = {}
     for layer in layers:
         for name, (value, span) in layer.values.items():
-            if name in _EDITS and name not in found:
+            if name in EDITS and name not in found:
                 found[name] = micros(Scalar(span, value, str(value)), say) if name in _TIMES else value
     return replace(builtin, **found)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, get_args
+
+from msgspec.structs import replace
 
 from fishpipe.manifest.model import ChapterPart, FileFormat, Inclusion, Output, Script
 from fishpipe.manifest.template import TemplateError, render

@@ -9,7 +9,8 @@ from typing import Any, Final
 import yaml
 
 from fishpipe.errors import Problem, Span
-from fishpipe.manifest.nodes import CONTROL, Listing, Mapping, Node, Scalar, is_non_finite, resolve
+from fishpipe.manifest.nodes import CONTROL, NUMERIC, Listing, Mapping, Node, Scalar, is_non_finite, resolve
+from fishpipe.manifest.stretches import MARK, Stretch
 
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 2_000_000
@@ -27,11 +28,13 @@ class Stop(Exception):
 class Composer:
     """Builds the nodes of one document; `problems` grows as it goes."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, stretches: dict[str, Stretch] | None = None) -> None:
         self.file = file
+        self.stretches = stretches or {}
         self.lines = text.split("\n")
         self.problems: list[Problem] = []
-        self._events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self._next = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_event
+        self._has_comments = "#" in text
         self._anchors: dict[str, Node] = {}
         self._open: set[str] = set()
         self._nodes = 0
@@ -40,7 +43,7 @@ class Composer:
         """The root. Raises Stop, or yaml's own errors."""
         root: Node | None = None
         documents = 0
-        for event in self._events:
+        while (event := self._next()) is not None:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
@@ -52,25 +55,22 @@ class Composer:
     def _say(self, span: Span, message: str, hint: str = "") -> None:
         self.problems.append(Problem(span, message, hint))
 
-    def _next(self) -> Any:  # noqa: ANN401  (yaml's events share no useful type)
-        return next(self._events)
-
-    def _node(self, event: yaml.NodeEvent, depth: int) -> Node:
+    def _node(self, event: Any, depth: int) -> Node:  # noqa: ANN401  (yaml's events share no useful type)
         self._nodes += 1
         if depth > MAX_DEPTH:
             raise Stop(Problem(self._span(event), f"nested deeper than {MAX_DEPTH} levels"))
-        if isinstance(event, yaml.AliasEvent):
+        kind = event.__class__
+        if kind is yaml.AliasEvent:
             return self._alias(event, depth)
-        tag = getattr(event, "tag", None)
-        if tag is not None and not (tag == "!" and isinstance(event, yaml.ScalarEvent)):
+        tag, anchor = event.tag, event.anchor
+        if tag is not None and not (tag == "!" and kind is yaml.ScalarEvent):
             self._say(self._span(event), f"YAML tag {tag} is not allowed", "quote the text, if the ! is a part of it")
-        anchor: str | None = event.anchor
         if anchor:
             self._open.add(anchor)
         node: Node
-        if isinstance(event, yaml.ScalarEvent):
+        if kind is yaml.ScalarEvent:
             node = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
+        elif kind is yaml.SequenceStartEvent:
             node = self._list(event, depth)
         else:
             node = self._map(event, depth)
@@ -81,14 +81,35 @@ class Composer:
 
     def _list(self, start: yaml.NodeEvent, depth: int) -> Listing:
         items = []
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
-            items.append(self._node(event, depth + 1))
-        return Listing(self._span(start), tuple(items), self._size(start, items), _height(items))
+        size, height = 1, 0
+        while (event := self._next()).__class__ is not yaml.SequenceEndEvent:
+            if self.stretches and (stretch := self._stretch(event)) is not None:
+                for item in stretch.nodes(self.file):
+                    items.append(item)
+                    size += item.size
+                    height = max(height, item.height)
+                self._nodes += size
+                continue
+            item = self._node(event, depth + 1)
+            items.append(item)
+            size += item.size
+            height = max(height, item.height)
+        return Listing(self._span(start), tuple(items), self._checked_size(start, size), 1 + height)
+
+    def _stretch(self, event: Any) -> Stretch | None:  # noqa: ANN401
+        """The stretch that an item of a sequence stands for, if it does."""
+        value = getattr(event, "value", "")
+        if value[:1] != MARK or value not in self.stretches:
+            return None
+        mark, stretch = event.start_mark, self.stretches[value]
+        if (mark.line, mark.column) != (stretch.line, stretch.indent + 2):
+            return None
+        return self.stretches.pop(value)
 
     def _map(self, start: yaml.NodeEvent, depth: int) -> Node:
         entries: dict[str, tuple[Scalar, Node]] = {}
         merged: list[Node] = []
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+        while (event := self._next()).__class__ is not yaml.MappingEndEvent:
             key = self._node(event, depth + 1)
             node = self._node(self._next(), depth + 1)
             if not isinstance(key, Scalar):
@@ -103,11 +124,15 @@ class Composer:
                 self._say(key.span, f'duplicate key "{key.raw}"', f"the first is at {entries[key.raw][0].span}")
             else:
                 entries[key.raw] = (key, node)
-                self._check_comments(key, node)
+                if self._has_comments:
+                    self._check_comments(key, node)
         for node in merged:
             self._merge(node, entries)
-        children = [node for _, node in entries.values()]
-        return Mapping(self._span(start), tuple(entries.values()), self._size(start, children), _height(children))
+        size, height = 1, 0
+        for _, node in entries.values():
+            size += node.size
+            height = max(height, node.height)
+        return Mapping(self._span(start), tuple(entries.values()), self._checked_size(start, size), 1 + height)
 
     def _merge(self, node: Node, entries: dict[str, tuple[Scalar, Node]]) -> None:
         """A merge key (`<<: *base`): its map's keys, where the map itself and earlier ones do not have them."""
@@ -155,6 +180,8 @@ class Composer:
         if not isinstance(node, Scalar):
             return
         line = self.lines[node.span.line - 1] if node.span.line <= len(self.lines) else ""
+        if "#" not in line:
+            return
         end = node.span.column - 1 + (node.span.length if node.raw else 0)
         begins = line[node.span.column - 1 : node.span.column]
         cut = re.match(r"\s*(#[^\s#].*)", line[end:]) if begins not in ("'", '"', "|", ">") else None
@@ -165,23 +192,23 @@ class Composer:
             label = f"{name}: " if name else "- "
             self._say(at, f'{name or "this"} has " #" in it: YAML reads a comment', f"Quote it: {label}{quoted}")
 
-    def _size(self, start: yaml.NodeEvent, children: list[Node]) -> int:
+    def _checked_size(self, start: yaml.NodeEvent, size: int) -> int:
         """Nodes below, aliases expanded: what a walk will cost, so that a bomb is seen before it is walked."""
-        size = 1 + sum(child.size for child in children)
         if size > MAX_NODES or size > 1000 + 10 * self._nodes:
             raise Stop(Problem(self._span(start), f"aliases expand to more than {size:,} values", "write it out"))
         return size
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+    def _scalar(self, event: Any) -> Scalar:  # noqa: ANN401
         raw: str = event.value
         span = self._span(event)
-        plain = event.implicit[0] and not event.style
-        value = resolve(raw) if plain else raw
-        if plain and value == raw and is_non_finite(raw):
-            self._say(span, f"{raw[:40]} is not a finite number")
-        if not plain and (match := CONTROL.search(raw)):
+        if event.implicit[0] and not event.style:
+            value = resolve(raw)
+            if value is raw and raw[:1] in NUMERIC and is_non_finite(raw):
+                self._say(span, f"{raw[:40]} is not a finite number")
+            return Scalar(span, value, raw)
+        if not raw.isprintable() and (match := CONTROL.search(raw)):
             self._say(span, f"control character U+{ord(match[0]):04X} in a value is not allowed", "remove the escape")
-        return Scalar(span, value, raw)
+        return Scalar(span, raw, raw)
 
     def _alias(self, event: yaml.AliasEvent, depth: int) -> Node:
         span = self._span(event)
@@ -195,17 +222,15 @@ class Composer:
             raise Stop(Problem(span, f"nested deeper than {MAX_DEPTH} levels"))
         return node
 
-    def _span(self, event: yaml.Event) -> Span:
-        start: Any = event.start_mark
-        end: Any = event.end_mark
-        if isinstance(event, yaml.CollectionStartEvent):
+    def _span(self, event: Any) -> Span:  # noqa: ANN401
+        start, end = event.start_mark, event.end_mark
+        line, column = start.line, start.column
+        if end.line == line and event.__class__ is yaml.ScalarEvent:
+            length = end.column - column
+        elif isinstance(event, yaml.CollectionStartEvent):
             length = 1
-        elif end.line == start.line:
-            length = end.column - start.column
+        elif end.line == line:
+            length = end.column - column
         else:
-            length = len(self.lines[start.line]) - start.column if start.line < len(self.lines) else 1
-        return Span(self.file, start.line + 1, start.column + 1, max(length, 1))
-
-
-def _height(children: list[Node]) -> int:
-    return 1 + max((child.height for child in children), default=0)
+            length = len(self.lines[line]) - column if line < len(self.lines) else 1
+        return Span(self.file, line + 1, column + 1, max(length, 1))

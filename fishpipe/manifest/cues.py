@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,8 +129,7 @@ _SPACE_AND_QUOTES: Final = " \t\"'“”‘’«»„([{-–—"
 _ENDS: Final = ".!?…。！？:;)]\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something in a text that is wrong (`fatal`), or probably is; `words` stand at `start`, `code` names it."""
 
     words: str
@@ -298,6 +297,8 @@ def spelled_cue(word: str) -> str:
 
 def meant_cue(cue: str) -> str:
     """The cue of s1 that a word is meant for, or ""."""
+    from difflib import get_close_matches
+
     near = get_close_matches(cue, CUES, n=1, cutoff=0.85) if len(cue) > 5 else []
     return _MEANT.get(cue) or (near[0] if near else "")
 

@@ -6,9 +6,10 @@ A line that begins with no name goes on with the one before.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.errors import Span, did_you_mean
 from fishpipe.manifest.nodes import Mapping, Scalar
@@ -24,8 +25,7 @@ _DIRECTION: Final = re.compile(r"\s*\(([^()]*)\)\s*([,.;:!?…]?)")
 _LONGEST: Final = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One speaker's words; `number` is the line of the block that it begins on, from 0."""
 
     name: str
@@ -82,6 +82,8 @@ def _looks_named(name: str) -> bool:
 
 def directed(words: str) -> str:
     """Words with each (direction) as a cue of the markup; a stop behind one goes back to the word before it."""
+    from html import escape
+
     marked = _DIRECTION.sub(lambda m: f'{m[2]} <cue name="{escape(m[1].strip())}" direction="yes"/> ', words)
     return re.sub(r" {2,}", " ", marked).strip()
 

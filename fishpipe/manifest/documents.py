@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from html import unescape
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span
 from fishpipe.manifest import nodes, source
@@ -36,8 +38,7 @@ _UNREAD: Final = re.compile(
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?(?:www\.)?([^/?#]+).*", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Something to read: a heading of a `level`, a paragraph, a break, or code; `notes` are footnotes named in it."""
 
     kind: Kind
@@ -47,8 +48,7 @@ class Block:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A file's blocks in order, its front matter, and its footnotes by name."""
 
     blocks: tuple[Block, ...]

@@ -6,11 +6,12 @@ in their order, in what the words left.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import regex
+from msgspec import Struct
 
 from fishpipe.errors import Span, did_you_mean
 from fishpipe.manifest import nodes
@@ -27,16 +28,15 @@ Case = Literal["exact", "any", "smart"]
 
 # A pattern that needs longer than this for one text is one that never ends.
 _PATIENCE: Final = 0.5
-_APOSTROPHE: Final = regex.compile("\\\\?'|’")
-_PLAIN: Final = regex.compile("['’]")
+_APOSTROPHE: Final = re.compile("\\\\?'|’")
+_PLAIN: Final = re.compile("['’]")
 # Where words are not set apart by spaces, a word may stand anywhere.
 _WITHOUT_SPACES: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _LETTER: Final = rf"[^\W{_WITHOUT_SPACES}]"
-_UNSPACED: Final = regex.compile(rf"[{_WITHOUT_SPACES}]")
+_UNSPACED: Final = rf"[{_WITHOUT_SPACES}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """How a `word` (or what a pattern finds) is spoken: a respelling, or phonemes; where it is written is `span`."""
 
     word: str
@@ -60,13 +60,15 @@ class Entry:
     @property
     def source(self) -> str:
         """The regular expression that finds it; never inside of a longer word."""
+        import regex
+
         is_exact = self.case == "exact" or (self.case == "smart" and self.word != self.word.lower())
         flags = "" if is_exact else "(?i)"
         if self.is_pattern:
             return f"{'' if self.case != 'any' else flags}(?<!{_LETTER})(?:{self.word[1:-1]})(?!{_LETTER})"
         words = r"\s+".join(_APOSTROPHE.sub("['’]", regex.escape(part)) for part in self.word.split())
-        before = "" if _UNSPACED.match(self.word[0]) else f"(?<!{_LETTER})"
-        after = "" if _UNSPACED.match(self.word[-1]) else f"(?!{_LETTER})"
+        before = "" if regex.match(_UNSPACED, self.word[0]) else f"(?<!{_LETTER})"
+        after = "" if regex.match(_UNSPACED, self.word[-1]) else f"(?!{_LETTER})"
         return f"{flags}{before}{words}{after}"
 
     def speaks(self, language: str, voices: Sequence[str]) -> bool:
@@ -77,8 +79,7 @@ class Entry:
         return spoken and (not self.voices or any(voice in self.voices for voice in voices))
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """A stretch of a text, or what stands in its place: `entry` says why."""
 
     written: str
@@ -111,6 +112,8 @@ class Lexicon:
 
     def _for(self, language: str, voices: tuple[str, ...]) -> list[tuple[Any, Entry, str]]:
         """What may be found in a text: (expression, entry, a word that the text then has)."""
+        import regex
+
         key = (language, voices)
         if key not in self._chosen:
             found = [entry for entry in self.entries if entry.speaks(language, voices)]
@@ -183,6 +186,8 @@ def _place(node: nodes.Node, name: str) -> Span:
 
 
 def _compiles(entry: Entry, at: Span, say: Say) -> bool:
+    import regex
+
     try:
         if entry.is_pattern:
             regex.compile(entry.word[1:-1])
@@ -197,6 +202,8 @@ def _compiles(entry: Entry, at: Span, say: Say) -> bool:
 
 def _check_template(pattern: Any, say: str) -> None:  # noqa: ANN401
     """Raise IndexError where a respelling names a group that the pattern does not have, or has another escape."""
+    import regex
+
     odd = regex.search(r"\\(?!\d|g<\w+>|\\)", say)
     if odd:
         raise IndexError(f"its respelling has {say[odd.start() : odd.start() + 2]}; write \\1 or \\g<name>")

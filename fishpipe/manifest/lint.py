@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import langcodes
+from msgspec import Struct
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest.definitions import main_language
@@ -71,8 +71,7 @@ _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
 _FOREIGN: Final = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """Words at a place, and what is to stand there instead."""
 
     span: Span
@@ -80,8 +79,7 @@ class Fix:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lint:
+class Lint(Struct, frozen=True):
     """A finding, and the fix where there is a safe one.
 
     `otherwise` is another fix with the same effect, for where this one would change what is paid for.

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
+
+from msgspec.structs import replace
 
 from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_mean
 from fishpipe.manifest import nodes, source
 from fishpipe.manifest.build import Builder
 from fishpipe.manifest.crosscheck import crosscheck
 from fishpipe.manifest.definitions import is_pattern
-from fishpipe.manifest.documents import read_document
 from fishpipe.manifest.model import ProviderName
-from fishpipe.manifest.nodes import Listing, Scalar, resolve, to_data
+from fishpipe.manifest.nodes import Listing, Scalar, entries_of, names_of, resolve, to_data
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 from fishpipe.manifest.places import Places
 from fishpipe.manifest.profiles import overlaid
@@ -114,8 +115,8 @@ class _Loader:
         sections = self._sections(checker, self._scope(checker))
         if sections["scripts"] is None and not self.problems:
             self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
-        self.declared = _names(sections["vars"])
-        self.known_scripts = [*_names(sections["scripts"]), *checker.unroller.declared.scripts]
+        self.declared = names_of(sections["vars"])
+        self.known_scripts = [*names_of(sections["scripts"]), *checker.unroller.declared.scripts]
         self.problems += checker.cross
         family = checker.unroller.variants.family
         builder = Builder(self.path, tuple(self.files), self.folders, sections, self.problems, self.places, family)
@@ -149,13 +150,13 @@ class _Loader:
         cast: dict[str, None] = {}
         scripts: dict[str, tuple[Scalar, nodes.Mapping]] = {}
         for root in self.roots:
-            voices |= dict.fromkeys(_names(root.get("voices")))
-            cast |= dict.fromkeys(_names(root.get("cast")))
+            voices |= dict.fromkeys(names_of(root.get("voices")))
+            cast |= dict.fromkeys(names_of(root.get("cast")))
             section = root.get("scripts")
             for raw, key, node in section if isinstance(section, nodes.Mapping) else ():
                 if isinstance(node, nodes.Mapping):
                     scripts.setdefault(raw, (key, node))
-                    cast |= dict.fromkeys(_names(node.get("cast")))
+                    cast |= dict.fromkeys(names_of(node.get("cast")))
         return Declared(
             voices=voices,
             cast=cast,
@@ -189,8 +190,8 @@ class _Loader:
 
     def _check_profile(self, profile: nodes.Mapping) -> None:
         """A script that a profile changes in part is declared by the manifest."""
-        declared = [name for root in self.roots for name in _names(root.get("scripts"))]
-        for name, key, value in _entries(profile.get("scripts")):
+        declared = [name for root in self.roots for name in names_of(root.get("scripts"))]
+        for name, key, value in entries_of(profile.get("scripts")):
             if name not in declared and not (isinstance(value, nodes.Mapping) and value.get("segments")):
                 self._say(key.span, f'no script "{name}"', did_you_mean(name, declared) or "declare it under scripts")
 
@@ -202,6 +203,8 @@ class _Loader:
             self.documents[shown] = None
             data = self._bytes(path, named.span, included=True)
             if data is not None:
+                from fishpipe.manifest.documents import read_document
+
                 text, _ = self._taken(path, shown, data)
                 self.documents[shown], problems = document, _ = read_document(text, shown)
                 self.problems += problems
@@ -350,7 +353,7 @@ class _Loader:
         if self.incomplete:
             checker.broken = _Everything()
         if "language" in variables:
-            place = next((k.span for r in self.roots for n, k, _ in _entries(r.get("vars")) if n == "language"), None)
+            place = next((k.span for r in self.roots for n, k, _ in entries_of(r.get("vars")) if n == "language"), None)
             self._say(
                 place or Span(self._shown(self.path)), "language is not for vars to set", "set project: {language: …}"
             )
@@ -388,11 +391,3 @@ class _Everything(set[str]):
 
     def __contains__(self, name: object) -> bool:
         return bool(name)
-
-
-def _entries(section: nodes.Node | None) -> list[tuple[str, Scalar, nodes.Node]]:
-    return list(section) if isinstance(section, nodes.Mapping) else []
-
-
-def _names(section: nodes.Node | None) -> list[str]:
-    return [raw for raw, _, _ in _entries(section)]

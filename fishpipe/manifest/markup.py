@@ -6,8 +6,9 @@ A subset of W3C's Speech Synthesis Markup Language 1.1, and `<cue name="…"/>` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest.cues import Finding
@@ -63,8 +64,7 @@ class Style(NamedTuple):
 PLAIN: Final = Style()
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """Text as it is written."""
 
     text: str
@@ -72,8 +72,7 @@ class Words:
     style: Style = PLAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Instead:
+class Instead(Struct, frozen=True):
     """Text that is `shown`, and spoken as something else: words, or `phonemes` in an alphabet of the models."""
 
     shown: str
@@ -83,8 +82,7 @@ class Instead:
     phonemes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(Struct, frozen=True):
     """A cue by its bare name; a `direction` is one that a model may be without."""
 
     name: str
@@ -93,8 +91,7 @@ class Cue:
     direction: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """A pause of so many microseconds, or (None) as long as the model thinks right: weak, medium or strong."""
 
     micros: int | None

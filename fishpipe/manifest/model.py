@@ -5,8 +5,10 @@ Durations are whole microseconds, gains decibels. A value that a user can still 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NewType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +32,7 @@ Trim = Literal["auto", "off"]
 FileFormat = Literal["mp3", "wav", "flac", "opus", "m4a", "m4b"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True, gc=False):
     """What is asked of the service for one text, after the cascade; None is left to the service."""
 
     api: Api = "tts"
@@ -49,11 +50,14 @@ class Settings:
     min_chunk_length: int | None = None
     repetition_penalty: float | None = None
     max_new_tokens: int | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        own = (self.api, self.model, self.format, self.mp3_bitrate, self.sample_rate, self.speed, self.volume)
+        return hash((*own, self.temperature, self.top_p, *self.extra_body))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edits:
+class Edits(Struct, frozen=True, kw_only=True, gc=False):
     """What happens to a sound on its way into an output; costs nothing.
 
     `trim` is auto, off, or the level in dBFS below which its ends are cut; `overlap` and `crossfade` take the place
@@ -76,16 +80,14 @@ class Edits:
         return own if number == 1 else replace(own, fade_in=none)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True, gc=False):
     """A sample of speech and its exact transcript."""
 
     audio: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatedVoice:
+class CreatedVoice(Struct, frozen=True, kw_only=True, gc=False):
     """A voice that the service makes from a sample, once. `create: model` alone knows the fields from `texts` on."""
 
     name: str
@@ -104,11 +106,10 @@ class CreatedVoice:
     cover_image: str | None = None
     enhance_audio_quality: bool | None = None
     generate_sample: bool | None = None
-    places: Mapping[str, Span] = field(default_factory=dict, hash=False, compare=False)
+    places: Mapping[str, Span] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExistingVoice:
+class ExistingVoice(Struct, frozen=True, kw_only=True, gc=False):
     """A voice that the service has already."""
 
     name: str
@@ -117,8 +118,7 @@ class ExistingVoice:
     consent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneShotVoice:
+class OneShotVoice(Struct, frozen=True, kw_only=True, gc=False):
     """A voice copied from references in each call."""
 
     name: str
@@ -130,9 +130,10 @@ class OneShotVoice:
 Voice = CreatedVoice | ExistingVoice | OneShotVoice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
-    """A text as it is sent, and the voices that speak it (none: the service's own); `places` are those of its settings.
+class Speech(Struct, frozen=True, kw_only=True, gc=False):
+    """A text as it is sent, and the voices that speak it (none: the service's own).
+
+    `places` are those of its settings, where these do not stand with the text itself.
 
     `take` is set where the manifest says which rendering it wants. `shown` is the text as captions have it, and
     `respelled` are (start, end, word, written) of what the lexicon put into the text.
@@ -143,19 +144,17 @@ class Speech:
     respelled: tuple[Respelled, ...] = ()
     voices: tuple[Voice, ...]
     settings: Settings
-    places: Mapping[str, Span] = field(default_factory=dict, hash=False)
+    places: Mapping[str, Span] = field(default_factory=dict)
     take: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True, gc=False):
     """Silence in place of a gap."""
 
     duration: Micros
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
+class Asset(Struct, frozen=True, kw_only=True, gc=False):
     """An audio file of the project, or a part of it."""
 
     path: Path
@@ -164,8 +163,7 @@ class Asset:
     end: Micros | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bed:
+class Bed(Struct, frozen=True, kw_only=True, gc=False):
     """A sound under others: `duck` dB softer under speech, from `attack` before it to `release` behind it."""
 
     asset: Asset
@@ -179,16 +177,14 @@ class Bed:
     release: Micros = Micros(500_000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inclusion:
+class Inclusion(Struct, frozen=True, kw_only=True, gc=False):
     """Another script's segments in place; `gap` replaces the one after its last sound."""
 
     script: str
     gap: Micros | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class Segment(Struct, frozen=True, kw_only=True, gc=False):
     """One item of a script; `address` is SCRIPT/ID or SCRIPT/ORDINAL, `export` the file of a line alone.
 
     `at` is when it begins, from the start of the script. Where a text is spoken in pieces, `line` is the address of
@@ -210,8 +206,7 @@ class Segment:
     written: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Under:
+class Under(Struct, frozen=True, kw_only=True, gc=False):
     """A bed under the segments from `first` to `last`, both included, of a script."""
 
     bed: Bed
@@ -219,8 +214,7 @@ class Under:
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChapterPart:
+class ChapterPart(Struct, frozen=True, kw_only=True, gc=False):
     """One chapter of several: its number from 1, its title, and how many there are."""
 
     number: int
@@ -228,8 +222,7 @@ class ChapterPart:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loudness:
+class Loudness(Struct, frozen=True, kw_only=True, gc=False):
     """How loud an output is to be: `target` in LUFS, or dB of `rms`; `mono` is another one for mono.
 
     True peaks stay under `true_peak` (dBFS); `by_voice` evens the voices out.
@@ -243,8 +236,7 @@ class Loudness:
     by_voice: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(Struct, frozen=True, kw_only=True, gc=False):
     """A file to make, with its `name` in the lock; `channels` is None until assets are known.
 
     `bitrate` is in kbit/s where it is lossy, `bits` are a sample's where not; `exact` asks for gaps that are exact to
@@ -272,8 +264,7 @@ class Output:
     late: Late | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class Script(Struct, frozen=True, kw_only=True, gc=False):
     """An ordered list of segments, built when it has outputs, or writes its lines to files of their own.
 
     `beds` lie under them, `room_tone` where no sound is. `family` is its name in the manifest, which is another than
@@ -303,8 +294,7 @@ class Script:
         return (*self.outputs, *(export for export in exports if export is not None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectInfo:
+class ProjectInfo(Struct, frozen=True, kw_only=True):
     """What the whole is called."""
 
     title: str | None = None
@@ -314,8 +304,7 @@ class ProjectInfo:
     require_consent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+class Prices(Struct, frozen=True, kw_only=True):
     """Estimates in USD: `speech` per million UTF-8 bytes of text, `voice` per created voice; None is unknown.
 
     `models` has the models whose price is not that of `speech`; `fish-tts` is that of `api: audios`.
@@ -323,15 +312,14 @@ class Prices:
 
     speech: Usd | None = Usd(15.0)
     voice: Usd | None = None
-    models: Mapping[str, Usd | None] = field(default_factory=dict, hash=False)
+    models: Mapping[str, Usd | None] = field(default_factory=dict)
 
     def of(self, model: str) -> Usd | None:
         """USD per million bytes of text."""
         return self.models.get(model, self.speech)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Provider(Struct, frozen=True, kw_only=True):
     """Who speaks, and how the answers come. Times in seconds."""
 
     name: ProviderName = "acedata"
@@ -346,8 +334,7 @@ class Provider:
     prices: Prices = field(default_factory=Prices)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Struct, frozen=True, kw_only=True):
     """The most that may be spent in USD, and where the manifest says so; above `confirm` a person is asked."""
 
     build: Usd | None = None
@@ -356,16 +343,14 @@ class Budget:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipStore:
+class ClipStore(Struct, frozen=True, kw_only=True):
     """A folder that keeps clips, as it was written."""
 
     folder: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A whole project. `root` is the folder of the manifest, `files` all that was read for it.
 
     `store` is a folder for clips beside `.fishpipe`, `warnings` are what may be meant, and probably is not.
@@ -384,7 +369,7 @@ class Manifest:
     store: ClipStore | None = None
     warnings: tuple[Problem, ...] = ()
     own_provider: ProviderName = "acedata"
-    lexicon: Mapping[str, Span] = field(default_factory=dict, hash=False)
+    lexicon: Mapping[str, Span] = field(default_factory=dict)
     respelled: frozenset[str] = frozenset()
-    texts: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False, compare=False)
-    looked_at: tuple[tuple[str, str, str], ...] = field(default=(), repr=False, compare=False)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    looked_at: tuple[tuple[str, str, str], ...] = ()

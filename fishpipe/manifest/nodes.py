@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections import abc
@@ -26,10 +28,11 @@ _WORDS: Final[dict[str, Value]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# What numbers begin with.
+NUMERIC: Final = "-+.0123456789"
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True, gc=False):
     """One value; `raw` is what was written, without its quotes."""
 
     span: Span
@@ -39,15 +42,13 @@ class Scalar:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Late(Scalar):
+class Late(Scalar, frozen=True, gc=False):
     """A template that waits for names which are not known yet; `scope` has the others."""
 
-    scope: abc.Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    scope: abc.Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True, gc=False):
     """A sequence of nodes; `size` counts all nodes below, `height` their levels."""
 
     span: Span
@@ -56,8 +57,7 @@ class Listing:
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True, gc=False):
     """Keys, each a scalar with its own span, and their nodes; `dropped` are keys whose values were wrong."""
 
     span: Span
@@ -82,7 +82,10 @@ class Mapping:
 
     def get(self, name: str) -> Node | None:
         """The node under a key, or None."""
-        return next((node for key, node in self.entries if key.raw == name), None)
+        for key, node in self.entries:
+            if key.raw == name:
+                return node
+        return None
 
 
 Node = Scalar | Listing | Mapping
@@ -112,8 +115,8 @@ def spelled(number: object) -> str:
 
 def resolve(raw: str) -> Value:
     """A plain scalar's value; a non-finite number stays text, for the caller to refuse."""
-    if raw in _WORDS:
-        return _WORDS[raw]
+    if raw[:1] not in NUMERIC or not raw:
+        return _WORDS.get(raw, raw)
     if _INT.fullmatch(raw):
         return _spelling(SpelledInt(raw), raw)
     if re.fullmatch("0o[0-7]{1,20}", raw):
@@ -144,3 +147,13 @@ def to_data(node: Node) -> Any:  # noqa: ANN401
             return [to_data(item) for item in node.items]
         case Mapping():
             return {key: to_data(value) for key, _, value in node}
+
+
+def entries_of(section: Node | None) -> list[tuple[str, Scalar, Node]]:
+    """The entries of a map; none of anything else."""
+    return list(section) if isinstance(section, Mapping) else []
+
+
+def names_of(section: Node | None) -> list[str]:
+    """The keys of a map; none of anything else."""
+    return [raw for raw, _, _ in entries_of(section)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
+
+from msgspec.structs import replace
 
 from fishpipe.manifest import nodes
 from fishpipe.manifest.model import Asset, ChapterPart, FileFormat, Inclusion, Loudness, Micros, Output, Segment, Speech

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.conform import Schema, admits, conforms, is_number, pattern
 from fishpipe.manifest.definitions import definition, load_schema, resolve, segment_fields
 from fishpipe.manifest.nodes import BROKEN, Late, Listing, Node, Scalar, spelled
+from fishpipe.manifest.quick import Lines
 from fishpipe.manifest.template import TemplateError, is_template, render
 from fishpipe.manifest.unroll import Declared, Unroller
 from fishpipe.manifest.wording import EXPECTED, dotted, home, mismatch
@@ -45,7 +47,9 @@ class Checker:
         self.used = used
         self.locate = locate
         self.broken: set[str] = set()
-        self.unroller = Unroller(self, declared or Declared())
+        declared = declared or Declared()
+        self.unroller = Unroller(self, declared)
+        self.lines = Lines(declared.voices, declared.cast)
         self._told = {problem.span for problem in problems}
         self._rendered_size = 0
 
@@ -204,10 +208,16 @@ class Checker:
         if len(node.items) < schema.get("minItems", 0):
             self.say(node.span, f"{dotted(path)} is empty; expected at least one item")
         items: list[Node] = []
-        for number, item, deeper, become in self.unroller.items(node, path, scope):
-            checked = self._visit(item, schema.get("items", {}), (*path, f"[{number}]"), deeper, item.span)
-            if checked is not None:
-                items += become(checked) if become else (checked,)
+        are_segments = path[:1] == ("scripts",) and path[-1] == "segments"
+        for number, item in enumerate(node.items, 1):
+            line = self.lines.line(item) if are_segments else None
+            if line is not None:
+                items.append(line)
+                continue
+            for each, deeper, become in self.unroller.items(item, path, scope):
+                checked = self._visit(each, schema.get("items", {}), (*path, f"[{number}]"), deeper, each.span)
+                if checked is not None:
+                    items += become(checked) if become else (checked,)
         return replace(node, items=tuple(items))
 
     def _map(

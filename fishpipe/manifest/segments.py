@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
-from fishpipe.manifest.cascade import Layer, edits, longest, micros, sentence_gap, settings
+from fishpipe.manifest.cascade import EDITS, SETTINGS, Layer, edits, longest, micros, sentence_gap, settings
 from fishpipe.manifest.cues import Finding, check_cues
 from fishpipe.manifest.model import Asset, Edits, Inclusion, Micros, OneShotVoice, Pause, Segment, Speech, Under
 from fishpipe.manifest.nodes import Listing, Scalar
 from fishpipe.manifest.places import COMMENT
 from fishpipe.manifest.sounds import read_asset, read_bed
-from fishpipe.manifest.speaking import Asked, Piece, Silence, Spoken, speak
+from fishpipe.manifest.speaking import Asked, Piece, Silence, Spoken, is_marked, speak
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,12 +27,16 @@ if TYPE_CHECKING:
 
     from fishpipe.manifest.lexicon import Lexicon
     from fishpipe.manifest.markup import Style
-    from fishpipe.manifest.model import Settings
+    from fishpipe.manifest.model import Settings, Voice
     from fishpipe.manifest.places import Places
     from fishpipe.manifest.speakers import Speakers
 
 # The end of a piece that is no end of a sentence.
 _ENDLESS: Final = re.compile(r"[^.!?…。！？\"'”’»)\]]$")
+_VOICES: Final = ("voice", "voice_id", "reference_id", "references")
+_WORDS_ALONE: Final = frozenset({"text", "id", "chapter", "caption"})
+# What lines can be known by that are spoken alike.
+_KNOWN_BY: Final = frozenset({*SETTINGS, *EDITS, "voice", "cast"})
 _SPEEDS: Final = (0.5, 2.0)
 _VOLUMES: Final = (-20.0, 20.0)
 
@@ -52,6 +59,16 @@ class Common:
         self.problems.append(Problem(span, message, hint))
 
 
+class _Said(Struct, frozen=True, kw_only=True):
+    """What lines that differ in their words alone share; `places` lack what stands at the line itself."""
+
+    voices: tuple[Voice, ...]
+    settings: Settings
+    edits: Edits
+    places: Mapping[str, Span]
+    most: int
+
+
 @dataclass
 class SegmentBuilder:
     """Builds the segments of one script; groups become flat."""
@@ -67,14 +84,78 @@ class SegmentBuilder:
 
     def add(self, node: nodes.Node | None, groups: tuple[Layer, ...], language: str) -> None:
         """Build the items of a list; `groups` are the defaults of those that it is in, the inner first."""
+        alike: dict[tuple[Any, ...], _Said] = {}
         for item in node.items if isinstance(node, Listing) else ():
             if not isinstance(item, nodes.Mapping):
+                continue
+            if (segment := self._alike(item, alike, language)) is not None:
+                self.segments.append(segment)
                 continue
             spoken = _word(item, "language") or language
             if item.get("segments") is not None:
                 self._group(item, groups, spoken)
             else:
-                self.segments += self._item(item, groups, spoken)
+                told = len(self.common.problems), len(self.common.warnings)
+                made = list(self._item(item, groups, spoken))
+                self.segments += made
+                if told == (len(self.common.problems), len(self.common.warnings)):
+                    self._remember(item, made, alike, groups)
+
+    def _alike(self, item: nodes.Mapping, alike: Mapping[tuple[Any, ...], _Said], language: str) -> Segment | None:
+        """A line of plain words that is spoken as one before it; None where that is not certain."""
+        text = label = chapter = caption = None
+        own: list[tuple[str, nodes.Node]] = []
+        for key, node in item.entries:
+            match key.raw:
+                case "text":
+                    text = node
+                case "id":
+                    label = node
+                case "chapter":
+                    chapter = node
+                case "caption":
+                    caption = node
+                case raw:
+                    own.append((raw, node))
+        said = alike.get(_signature(own))
+        if said is None or not isinstance(text, Scalar) or self.common.lexicon.entries:
+            return None
+        words = unicodedata.normalize("NFC", text.value if isinstance(text.value, str) else text.raw).strip()
+        if not words or len(words) > (said.most or len(words)) or is_marked(words) or "fishpipe:" in words:
+            return None
+        self._number += 1
+        name = str(label.value) if isinstance(label, Scalar) else f"{self._number:04d}"
+        self._register(name, item.span if label is None else label.span)
+        address = f"{self.script}/{name}"
+        places = {**said.places, **_own_places(own)} if own else said.places
+        return Segment(
+            address=address,
+            line=address,
+            span=text.span,
+            body=Speech(text=words, shown=words, voices=said.voices, settings=said.settings, places=places),
+            edits=said.edits,
+            chapter=(_text(chapter) or None) if chapter is not None else None,
+            caption=(_text(caption) or None) if caption is not None else None,
+            language=language,
+        )
+
+    def _remember(
+        self, item: nodes.Mapping, made: list[Segment], alike: dict[tuple[Any, ...], _Said], groups: tuple[Layer, ...]
+    ) -> None:
+        """How a line is spoken, for others that say the same of it."""
+        own = [(key.raw, node) for key, node in item.entries if key.raw not in _WORDS_ALONE]
+        key = _signature(own)
+        if not key or len(made) != 1 or not isinstance(speech := made[0].body, Speech) or speech.take is not None:
+            return
+        layers = [Layer.of(item, self._say), *self._role(item), *groups, self.defaults, self.common.defaults]
+        _, voice_layer = self.common.speakers.of(layers, item.span, made[0].language)
+        model = speech.settings.model if speech.settings.api == "tts" else "fish-tts"
+        most = longest([*layers[:-1], voice_layer, layers[-1]], model) if len(speech.voices) < 2 else 0
+        alone = _own_places(own)
+        places = {name: span for name, span in speech.places.items() if name not in alone}
+        alike[key] = _Said(
+            voices=speech.voices, settings=speech.settings, edits=made[0].edits, places=places, most=most
+        )
 
     def _say(self, span: Span, message: str, hint: str = "") -> None:
         self.common.say(span, message, hint)
@@ -170,10 +251,7 @@ class SegmentBuilder:
         muted = any(layer.mute for layer in layers)
         alone = muted or (len(voices) == 1 and not isinstance(voices[0], OneShotVoice))
         asked, places = settings(layers, node.span, self._say, takes_audios=alone)
-        places |= dict.fromkeys(
-            ("voice", "voice_id", "reference_id", "references"), speaker[1].span if speaker else node.span
-        )
-        places |= {"text": node.span}
+        places |= dict.fromkeys(_VOICES, speaker[1].span) if speaker else {}
         take = int(str(found.value)) if isinstance(found := item.get("take"), Scalar) else None
         if isinstance(found, Scalar):
             places["take"] = found.span
@@ -268,6 +346,36 @@ def _too_long(spoken: Spoken, voices: int, most: int) -> Iterable[Finding]:
         yield Finding("", 0, message, "make it two sentences, or raise max_chars", code="too-long")
 
 
+def _signature(own: Sequence[tuple[str, nodes.Node]]) -> tuple[Any, ...]:
+    """What a line says besides its words, as a key; empty where that is nothing to be known by."""
+    parts: list[Any] = [""]
+    for raw, node in own:
+        if isinstance(node, Scalar) and raw in _KNOWN_BY:
+            parts += (raw, node.raw, type(node.value))
+        elif raw == "prosody" and isinstance(node, nodes.Mapping):
+            parts += [(name, value.raw, type(value.value)) for name, _, value in node if isinstance(value, Scalar)]
+        else:
+            return ()
+    return tuple(parts)
+
+
+def _own_places(own: Sequence[tuple[str, nodes.Node]]) -> dict[str, Span]:
+    """Where a line itself has its settings."""
+    places: dict[str, Span] = {}
+    for raw, node in own:
+        if raw == "voice":
+            places |= dict.fromkeys(_VOICES, node.span)
+        elif raw == "prosody" and isinstance(node, nodes.Mapping):
+            places |= {name: value.span for name, _, value in node}
+        elif raw in SETTINGS:
+            places[raw] = node.span
+    return places
+
+
+def _text(node: nodes.Node) -> str:
+    return str(node.value) if isinstance(node, Scalar) and node.value not in (None, False) else ""
+
+
 def _word(item: nodes.Mapping, name: str) -> str:
     found = item.get(name)
-    return str(found.value) if isinstance(found, Scalar) and found.value not in (None, False) else ""
+    return _text(found) if found is not None else ""

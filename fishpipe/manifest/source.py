@@ -9,6 +9,7 @@ import yaml
 from fishpipe.errors import Problem, Span
 from fishpipe.manifest.compose import Composer, Stop
 from fishpipe.manifest.nodes import CONTROL
+from fishpipe.manifest.stretches import without_stretches
 from fishpipe.manifest.traps import find_trap, repair, tabs
 
 if TYPE_CHECKING:
@@ -43,6 +44,24 @@ def decode(data: bytes, file: str) -> tuple[str, list[Problem]]:
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     """Text → its root node (None where it cannot be read) and all problems of syntax."""
+    node = _by_stretches(text, file)
+    return (node, []) if node is not None else _parse(text, file)
+
+
+def _by_stretches(text: str, file: str) -> Node | None:
+    """The root of a text that is right, and whose stretches all stand where they seem to; None for any other."""
+    rest, stretches = without_stretches(text)
+    if not stretches:
+        return None
+    composer = Composer(file, rest, stretches)
+    try:
+        node = composer.compose()
+    except (yaml.YAMLError, Stop):
+        return None
+    return node if not (composer.stretches or composer.problems) else None
+
+
+def _parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     traps: list[Problem] = []
     reached = 0
     for _ in range(min(_MOST_REPAIRS, 1 + _REPAIR_BUDGET // (len(text) + 1))):

@@ -6,8 +6,11 @@ The order: markup, then the lexicon in what is left as words, then cues as the m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import markup
@@ -41,8 +44,7 @@ _S2_BREAKS: Final = {
 _SILENCES: Final = {"x-weak": 100_000, "weak": 250_000, "medium": 400_000, "strong": 700_000, "x-strong": 1_200_000}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """How a text is to be spoken: `model` is s1, an s2, or fish-tts; it is cut above `most` characters (0: never)."""
 
     model: str
@@ -51,8 +53,7 @@ class Asked:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A stretch of what is sent and shown; one that is not `plain` cannot be cut."""
 
     sent: str
@@ -66,8 +67,7 @@ class Run:
         return self.shown if self.entry else self.sent
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Words for one call; `respelled` is what the lexicon put into it."""
 
     sent: str
@@ -76,8 +76,7 @@ class Piece:
     respelled: tuple[Respelled, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """A pause between two calls, in microseconds."""
 
     micros: int
@@ -92,11 +91,16 @@ class Spoken:
     whole: Piece | None = None
 
 
+def is_marked(text: str) -> bool:
+    """Whether a text has signs of markup, cues or references: otherwise it is sent and shown as it stands."""
+    return _SIGNS.search(text) is not None
+
+
 def speak(text: str, asked: Asked, lexicon: Lexicon) -> Spoken:
     """What a text becomes. Raises TimeoutError where a pattern of the lexicon never ends."""
     made = Spoken()
     is_short = not asked.most or len(text) <= asked.most
-    if is_short and not lexicon.entries and not _SIGNS.search(text):
+    if is_short and not lexicon.entries and not is_marked(text):
         made.pieces += [Piece(text.strip(), text.strip())] if text.strip() else []
         return made
     tokens: Sequence[markup.Token] = [Words(text, 0)]

@@ -6,8 +6,10 @@ Each copy is checked and rendered in a scope of its own, at the place where it w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 Scope = Mapping[str, Any]
 Become = Callable[[Node], Sequence[Node]]
-Item = tuple[int, Node, Scope, Become | None]
+Item = tuple[Node, Scope, Become | None]
 
 MOST_COPIES: Final = 10_000
 _REPEATED: Final = frozenset({"for_each", "when", "language", "text_file", "dialogue", "script"})
@@ -34,8 +36,7 @@ def _no_place(node: Scalar, _number: int, _words: str) -> Span:
     return node.span
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What the files declare by name, before anything is rendered; not `complete` where a file is missing.
 
     `read` takes a text file in (None where it cannot be had), `line` finds a line of a value in its file.
@@ -62,33 +63,28 @@ class Unroller:
 
     # Segments
 
-    def items(self, node: Listing, path: tuple[str, ...], scope: Scope) -> Iterator[Item]:
-        """The items of a list, each with its number, its scope, and what becomes of it when it is checked."""
+    def items(self, item: Node, path: tuple[str, ...], scope: Scope) -> Iterator[Item]:
+        """What an item of a list stands for: each with its scope, and what becomes of it when checked."""
         if path[:1] == ("scripts",) and path[-1] == "segments":
-            for number, item in enumerate(node.items, 1):
-                yield from self._segment(number, item, scope)
-        elif path[:1] == ("scripts",) and path[2:] == ("outputs",):
-            yield from (
-                (n, item, scope, None) for n, item in enumerate(node.items, 1) if self.holds_output(item, scope)
-            )
-        else:
-            yield from ((number, item, scope, None) for number, item in enumerate(node.items, 1))
+            yield from self._segment(item, scope)
+        elif path[:1] != ("scripts",) or path[2:] != ("outputs",) or self.holds_output(item, scope):
+            yield item, scope, None
 
     def holds_output(self, node: Node, scope: Scope) -> bool:
         """Whether an output is to be made by its `when`."""
         return not isinstance(node, nodes.Mapping) or self.holds(node.get("when"), scope)
 
-    def _segment(self, number: int, node: Node, scope: Scope) -> Iterator[Item]:
+    def _segment(self, node: Node, scope: Scope) -> Iterator[Item]:
         if not isinstance(node, nodes.Mapping):
             words = nodes.Mapping(node.span, ((Scalar(node.span, "text", "text"), node),))
-            yield number, words if isinstance(node, Scalar) and node.value is not None else node, scope, None
+            yield words if isinstance(node, Scalar) and node.value is not None else node, scope, None
             return
         if len(node.entries) == 1 and node.entries[0][0].raw not in segment_fields():
-            yield self._said(number, node, scope)
+            yield self._said(node, scope)
             return
         keys = _REPEATED.intersection([key.raw for key, _ in node.entries])
         if not keys:
-            yield number, node, scope, None
+            yield node, scope, None
             return
         scope = self.in_language(node, scope)
         bare = node.without("for_each", "when")
@@ -96,24 +92,24 @@ class Unroller:
             if not self.holds(node.get("when"), deeper):
                 continue
             if "text_file" in keys:
-                yield from self._files(number, _numbered(bare, index) if "for_each" in keys else bare, deeper)
+                yield from self._files(_numbered(bare, index) if "for_each" in keys else bare, deeper)
             else:
-                yield self._one(number, _numbered(bare, index) if "for_each" in keys else bare, deeper, keys)
+                yield self._one(_numbered(bare, index) if "for_each" in keys else bare, deeper, keys)
 
-    def _one(self, number: int, node: nodes.Mapping, scope: Scope, keys: frozenset[str]) -> Item:
+    def _one(self, node: nodes.Mapping, scope: Scope, keys: frozenset[str]) -> Item:
         if "script" in keys:
-            return number, node, scope, lambda checked: self.variants.inclusions(checked, scope)
+            return node, scope, lambda checked: self.variants.inclusions(checked, scope)
         if "dialogue" in keys:
-            return number, node, scope, self._lines
-        return number, node, scope, None
+            return node, scope, self._lines
+        return node, scope, None
 
-    def _files(self, number: int, node: nodes.Mapping, scope: Scope) -> Iterator[Item]:
+    def _files(self, node: nodes.Mapping, scope: Scope) -> Iterator[Item]:
         """The text files of a segment: one, one by language, or those of a folder or a pattern."""
         path = node.get("text_file")
         if isinstance(path, nodes.Mapping):
             path = by_language(path, str(scope.get("language") or ""))
         if not isinstance(path, Scalar) or not isinstance(path.value, str) or self.declared.files is None:
-            yield number, node, scope, lambda _: ()
+            yield node, scope, lambda _: ()
             return
         value = self.checker.data(path, scope)
         written = replace(path, value=value, raw=str(value))
@@ -121,13 +117,13 @@ class Unroller:
             one = replace(written, value=name, raw=name) if name else path
             entries = [(key, one if key.raw == "text_file" and name else old) for key, old in node.entries]
             document = self.declared.read(one) if self.declared.read and name else None
-            yield self._file(number, replace(node, entries=tuple(entries)), document, scope)
+            yield self._file(replace(node, entries=tuple(entries)), document, scope)
 
-    def _file(self, number: int, node: nodes.Mapping, document: Document | None, scope: Scope) -> Item:
+    def _file(self, node: nodes.Mapping, document: Document | None, scope: Scope) -> Item:
         deeper = {**scope, **document.front} if document else scope
-        return number, node, deeper, lambda checked: self._paragraphs(checked, document, deeper)
+        return node, deeper, lambda checked: self._paragraphs(checked, document, deeper)
 
-    def _said(self, number: int, node: nodes.Mapping, scope: Scope) -> Item:
+    def _said(self, node: nodes.Mapping, scope: Scope) -> Item:
         """`NAME: words`: who speaks is added when the words are checked."""
         (key, words) = node.entries[0]
         text = nodes.Mapping(node.span, ((replace(key, raw="text"), words),))
@@ -150,7 +146,7 @@ class Unroller:
                 return (replace(checked, dropped=frozenset({"voice"})),)
             return (replace(checked, entries=(*checked.entries, speaker)),)
 
-        return number, text, scope, become
+        return text, scope, become
 
     def _lines(self, checked: Node) -> Sequence[Node]:
         if not isinstance(checked, nodes.Mapping):

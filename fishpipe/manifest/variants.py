@@ -6,9 +6,10 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import nodes

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from fishpipe.events import (
     CallClaimed,
@@ -44,9 +46,8 @@ class JsonReporter:
         """Write the event."""
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
         data: dict[str, Any] = {"event": name}
-        for field in fields(event):
-            value = getattr(event, field.name)
-            data[field.name] = plan_data(value) if field.name == "plan" else _plain(value)
+        for field, value in asdict(event).items():
+            data[field] = plan_data(value) if field == "plan" else _plain(value)
         self._write(json.dumps(data, ensure_ascii=False))
 
     def close(self) -> None:
@@ -56,8 +57,8 @@ class JsonReporter:
 def _plain(value: object) -> object:
     if isinstance(value, BaseException):
         return str(value)
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        return {field: _plain(inner) for field, inner in asdict(value).items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

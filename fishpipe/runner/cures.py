@@ -57,6 +57,8 @@ def place_of(error: Exception, step: ClipStep | VoiceStep) -> Span:
     if not isinstance(error, CallRefused):
         return step.span
     for name in error.fields or _WORDS.findall(error.message):
+        if name == "text":
+            break
         known = step.places.get(_NAMES.get(name, name))
         if known is not None:
             return known

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from fishpipe.errors import CallFailed, CallInDoubt, ServiceError, TransientError
 from fishpipe.events import CallRetried, CallSubmitted, DoubtRetried
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 _MOMENT: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class Doubt(Struct, frozen=True, kw_only=True):
     """Why a call that may have been charged is made again; `paid` where its first payment has a receipt already."""
 
     error: str

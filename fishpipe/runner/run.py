@@ -8,8 +8,9 @@ call fail closes the purse, and what is paid for is still collected.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from fishpipe.errors import CallRefused
 from fishpipe.events import RunStarted
@@ -41,8 +42,7 @@ GRACE: Final = 20.0
 _RENEWAL: Final = 15.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True, kw_only=True):
     """How to carry a plan out.
 
     `ceiling` is the build's budget in USD, `deadline` how many seconds it may take, `free` says that nothing is

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from fishpipe.errors import DamagedClip, FishpipeError, Interrupted
 from fishpipe.events import ClipDamaged, OutputStarted, OutputWritten

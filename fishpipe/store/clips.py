@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.store.durable import rename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fishpipe.lock import Lock
+    from fishpipe.snapshot import Calls
 
 _NAME: Final = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.(mp3|pcm)")
 _POINTER: Final = b"version https://git-lfs.github.com/spec/"
@@ -24,15 +27,19 @@ _LONGEST_POINTER: Final = 1024
 _BLOCK: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A clip's file; `size` in bytes."""
+class Clip(Struct, frozen=True, gc=False):
+    """A clip's file, and its `size` in bytes."""
 
     key: Fingerprint
     digest: Digest
     suffix: str
-    path: Path
+    file: str
     size: int
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.file)
 
     @property
     def is_pointer(self) -> bool:
@@ -58,9 +65,9 @@ def scan(folder: Path) -> Iterator[Clip]:
         for entry in sorted(os.scandir(shelf.path), key=lambda entry: entry.name):
             match = _NAME.fullmatch(entry.name)
             if match and entry.is_file():
-                path = folder / shelf.name / entry.name
+                key, digest, suffix = match.groups()
                 with suppress(FileNotFoundError):
-                    yield Clip(Fingerprint(match[1]), Digest(match[2]), match[3], path, entry.stat().st_size)
+                    yield Clip(Fingerprint(key), Digest(digest), suffix, entry.path, entry.stat().st_size)
 
 
 def copy_clip(clip: Clip, folder: Path) -> Path:
@@ -68,6 +75,8 @@ def copy_clip(clip: Clip, folder: Path) -> Path:
 
     Several may write at once: the name says what the bytes are. Raises StoreError where the clip is damaged, OSError.
     """
+    import secrets
+
     target = clip_path(folder, clip.key, clip.digest, clip.suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -85,3 +94,27 @@ def copy_clip(clip: Clip, folder: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def sorted_out(
+    files: Iterable[Clip], calls: Calls, sizes: Mapping[Fingerprint, int], lock: Lock
+) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
+    """The clips that are here and whole, and those that are here in the place of the lock's.
+
+    The lock's digest wins, then the ledger's; a clip that neither knows counts by its name.
+    """
+    found: dict[Fingerprint, Digest] = {}
+    others: dict[Fingerprint, Digest] = {}
+    locks = lock.clips
+    for clip in files:
+        key, digest = clip.key, clip.digest
+        known, locked = calls.brief(key), locks.get(key)
+        recorded = known.digest if known else None
+        damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
+        if damaged:
+            continue
+        if (locked or recorded) in (None, digest):
+            found.setdefault(key, digest)
+        elif locked is not None:
+            others.setdefault(key, digest)
+    return found, {key: digest for key, digest in others.items() if key not in found}

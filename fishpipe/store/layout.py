@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from fishpipe.errors import StoreError
 from fishpipe.store.durable import write_whole
@@ -27,8 +28,7 @@ Deleting clips/ or ledger.db means paying again. All else can go.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Paths below `state`, the `.fishpipe` folder (or its `draft`)."""
 
     state: Path

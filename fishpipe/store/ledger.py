@@ -7,18 +7,17 @@ any moment leaves a state that the next build continues from. Receipts stand apa
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
 import sqlite3
-import tempfile
 import threading
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
-from fishpipe.snapshot import CallRow, OutputRow
+from fishpipe.snapshot import Brief, CallRow, Calls, OutputRow
 from fishpipe.store.migrations import NEWEST, migrate, version_of
 from fishpipe.store.network import is_network
 
@@ -33,6 +32,7 @@ _COLUMNS: Final = (
     "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
     " intended, updated, nonce, described, consent, sample, seconds"
 )
+_NAMES: Final = _COLUMNS.split(", ")
 _RECEIPT: Final = (
     "at", "fingerprint", "kind", "realm", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "url",
     "take",
@@ -96,6 +96,8 @@ class Ledger:
             try:
                 where, mode = path, "immutable=1"
                 if _leftover(path) or version_of(path) != NEWEST:
+                    import tempfile
+
                     # A killed build's log is folded in, and an older ledger migrated, as it opens: on a copy.
                     where, mode = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory()))), "mode=rw"
                 url = f"{where.absolute().as_uri()}?{mode}"
@@ -112,10 +114,20 @@ class Ledger:
         with self._lock:
             self._db.close()
 
-    def calls(self) -> dict[Fingerprint, CallRow]:
+    def calls(self) -> Calls:
         """All calls."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls")  # noqa: S608  (a constant)
-        return {row[0]: _row(row) for row in rows}
+        with self._lock:
+            briefs = self._db.execute("SELECT fingerprint, kind, state, digest FROM calls").fetchall()
+        return Calls({Fingerprint(row[0]): Brief(*row[1:]) for row in briefs}, self._rows)
+
+    def _rows(self, keys: Iterable[Fingerprint] | None) -> Iterator[CallRow]:
+        """The rows of some calls, or of all."""
+        if keys is not None:
+            yield from (row for key in keys if (row := self.row(key)) is not None)
+            return
+        with self._lock:
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls").fetchall()  # noqa: S608  (a constant)
+        yield from map(_row, rows)
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """One call."""
@@ -260,6 +272,8 @@ class Ledger:
 
     def secret(self, name: str) -> str:
         """A random word that is made once and kept."""
+        import secrets
+
         with self._transaction() as db:
             db.execute("INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)", (name, secrets.token_urlsafe(24)))
             value: str = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0]
@@ -287,7 +301,8 @@ class Ledger:
     def lines(self, manifest: str) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
         """The spoken segments of each script of a manifest (by its file's name) as last built."""
         rows = self._db.execute("SELECT script, lines FROM lines WHERE manifest = ?", (manifest,))
-        return {script: tuple((address, key) for address, key in json.loads(lines)) for script, lines in rows}
+        kind = tuple[tuple[str, str], ...]
+        return {script: msgspec.json.decode(lines, type=kind) for script, lines in rows}
 
     def built(self, manifest: str, lines: Mapping[str, tuple[tuple[str, Fingerprint], ...]]) -> None:
         """Remember the spoken segments of scripts that are whole."""
@@ -306,7 +321,7 @@ class Ledger:
             db.execute(
                 "INSERT OR REPLACE INTO outputs (path, recipe, digest, size, mtime, rate, length, places, made)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (path, row.recipe, row.digest, size, mtime, row.rate, row.length, json.dumps(row.places), self._now()),
+                (path, row.recipe, row.digest, size, mtime, row.rate, row.length, row.packed, self._now()),
             )
 
     def sound(self, key: str) -> str | None:
@@ -333,6 +348,8 @@ def _leftover(path: Path) -> list[Path]:
 
 def _copied(path: Path, folder: Path) -> Path:
     """A copy of the ledger with what lies beside it; a build that runs may take that away in between."""
+    import shutil
+
     for _ in range(5):
         with suppress(FileNotFoundError):
             for file in (path, *_leftover(path)):
@@ -342,12 +359,11 @@ def _copied(path: Path, folder: Path) -> Path:
 
 
 def _row(row: tuple[Any, ...]) -> CallRow:
-    names = _COLUMNS.split(", ")
-    values = dict(zip(names, row, strict=True))
-    described = json.loads(values["described"]) if values["described"] else {}
-    return CallRow(**{**values, "record": json.loads(values["record"]), "described": described})
+    values = dict(zip(_NAMES, row, strict=True))
+    values["record"] = msgspec.json.decode(values["record"])
+    values["described"] = msgspec.json.decode(values["described"]) if values["described"] else {}
+    return CallRow(**values)
 
 
 def _output(row: tuple[Any, ...]) -> OutputRow:
-    places = tuple((start, end) for start, end in json.loads(row[5]))
-    return OutputRow(recipe=row[1], digest=Digest(row[2]), rate=row[3], length=row[4], places=places)
+    return OutputRow(recipe=row[1], digest=Digest(row[2]), rate=row[3], length=row[4], packed=row[5])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from fishpipe.errors import StoreError, UsageError
 from fishpipe.lock import Lock, parse_lock
 from fishpipe.store.durable import write_whole
-from fishpipe.store.git import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +37,8 @@ def let_git_merge(path: Path) -> Path | None:
 
     Nothing is written outside of a git work tree, for a file that git ignores, or where an attribute is set.
     """
+    from fishpipe.store.git import git
+
     try:
         attribute = git(path.parent, "check-attr", "merge", "--", path.name)
     except UsageError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +41,8 @@ def _mounts() -> Iterator[tuple[str, str]]:
 
 
 def _told_by_mount() -> Iterator[tuple[str, str]]:
+    import subprocess
+
     try:
         told = subprocess.run(["mount"], capture_output=True, text=True, timeout=5, check=True).stdout  # noqa: S607
     except (OSError, subprocess.SubprocessError):

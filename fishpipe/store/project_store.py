@@ -10,16 +10,17 @@ import datetime
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec.structs import replace
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.locking import locked_row, voices_of
-from fishpipe.snapshot import AssetInfo, CallRow, OutputRow, Snapshot
-from fishpipe.store.clips import Clip, clip_path, scan
+from fishpipe.snapshot import AssetInfo, CallRow, Calls, OutputRow, Snapshot
+from fishpipe.store.clips import Clip, clip_path, scan, sorted_out
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
 from fishpipe.store.units import note_units, read_unit, touch_unit, unused_units, write_unit
@@ -84,13 +85,13 @@ class ProjectStore:
             raise RuntimeError("the project is open for reading, and has no ledger")
         return self._ledger
 
-    def calls(self, lock: Lock) -> dict[Fingerprint, CallRow]:
+    def calls(self, lock: Lock) -> Calls:
         """All calls that are known, by the ledger or (voices) by the lock alone."""
-        calls = self._ledger.calls() if self._ledger else {}
+        calls = self._ledger.calls() if self._ledger else Calls()
         for key, voice in voices_of(lock).items():
             # One that the lock knows is not made again because an earlier try of ours failed.
             if key not in calls or (calls[key].voice_id is None and calls[key].state != "forgotten"):
-                calls[key] = voice
+                calls.put(key, voice)
         return calls
 
     def snapshot(
@@ -99,13 +100,13 @@ class ProjectStore:
         assets: Mapping[str, AssetInfo],
         tools: str,
         lock: Lock,
-        calls: Mapping[Fingerprint, CallRow],
+        calls: Calls,
     ) -> Snapshot:
         """The world as a plan of `graph` sees it; `calls` are those of `calls()`."""
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
         files = chain(scan(self.layout.clips), theirs)
-        clips, others = _sorted_out(files, calls, ledger.sizes() if ledger else {}, lock)
+        clips, others = sorted_out(files, calls, ledger.sizes() if ledger else {}, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
         made = {key: outputs[name] for key, path in paths.items() if (name := self._name(path)) in outputs}
@@ -137,11 +138,11 @@ class ProjectStore:
             if known_row is not None and voice.voice.consent not in (None, known_row.consent):
                 self.ledger.agree(key, voice.voice.consent or "")
         for key, step in graph.clips.items():
-            known_row, digest = snapshot.calls.get(key), snapshot.clips.get(key)
-            stale = known_row is None or known_row.state != "stored" or known_row.digest != digest
+            known, digest = snapshot.calls.brief(key), snapshot.clips.get(key)
+            stale = known is None or known.state != "stored" or known.digest != digest
             if digest is not None and stale:
                 self._adopt(step, snapshot.lock, digest)
-            elif digest is None and key in snapshot.lock.clips and (known_row is None or known_row.state == "stored"):
+            elif digest is None and key in snapshot.lock.clips and (known is None or known.state == "stored"):
                 self.ledger.adopt(locked_row(step, snapshot.lock))
 
     def _adopt(self, step: ClipStep, lock: Lock, digest: Digest) -> None:
@@ -158,7 +159,7 @@ class ProjectStore:
 
     def _own(self, key: Fingerprint, digest: Digest, suffix: str) -> Clip | None:
         path = clip_path(self.layout.clips, key, digest, suffix)
-        return Clip(key, digest, suffix, path, path.stat().st_size) if path.exists() else None
+        return Clip(key, digest, suffix, str(path), path.stat().st_size) if path.exists() else None
 
     def share(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Copy one of our clips into the shared folder; whether one was copied. Failing costs nothing, and is told."""
@@ -342,7 +343,9 @@ class ProjectStore:
     def stitched(self, path: Path, recipe: str, made: Made, clips: Iterable[Fingerprint]) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""
         digest = Digest(digest_by_blocks(path))
-        row = OutputRow(recipe=recipe, digest=digest, rate=made.rate, length=made.length, places=made.places)
+        row = OutputRow(
+            recipe=recipe, digest=digest, rate=made.rate, length=made.length, packed=json.dumps(made.places)
+        )
         stat = path.stat()
         note_units(self.layout.units, self._name(path), self._pieces)
         self._are_noted = True
@@ -352,29 +355,6 @@ class ProjectStore:
     def _name(self, path: Path) -> str:
         """An output in the ledger: relative to the state's folder, so that a project may move."""
         return os.path.relpath(path, self.layout.state)
-
-
-def _sorted_out(
-    files: Iterable[Clip], calls: Mapping[Fingerprint, CallRow], sizes: Mapping[Fingerprint, int], lock: Lock
-) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
-    """The clips that are here and whole, and those that are here in the place of the lock's.
-
-    The lock's digest wins, then the ledger's; a clip that neither knows counts by its name.
-    """
-    found: dict[Fingerprint, Digest] = {}
-    others: dict[Fingerprint, Digest] = {}
-    for clip in files:
-        key, digest = clip.key, clip.digest
-        row, locked = calls.get(key), lock.clips.get(key)
-        recorded = row.digest if row else None
-        damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
-        if damaged:
-            continue
-        if (locked or recorded) in (None, digest):
-            found.setdefault(key, digest)
-        elif locked is not None:
-            others.setdefault(key, digest)
-    return found, {key: digest for key, digest in others.items() if key not in found}
 
 
 def _by_name(step: ClipStep, digest: Digest | None) -> CallRow:

@@ -62,7 +62,7 @@ class SharedClips:
         with suppress(OSError):
             for path in sorted((self.folder / key[:2]).glob(f"{key}.*.{suffix}")):
                 digest = path.name.split(".")[1]
-                clip = Clip(key, Digest(digest), suffix, path, path.stat().st_size)
+                clip = Clip(key, Digest(digest), suffix, str(path), path.stat().st_size)
                 if clip.size and not clip.is_pointer and digest_of(path) == digest:
                     return clip
         return None

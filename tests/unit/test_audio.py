@@ -21,8 +21,9 @@ from fishpipe.audio.tags import id3_tag
 from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError, ImplausibleAudio, Span
 from fishpipe.graph.fingerprints import Fingerprint
+from fishpipe.graph.frames import Frame
 from fishpipe.graph.steps import ClipStep, Use
-from fishpipe.manifest.model import Edits, Micros
+from fishpipe.manifest.model import Edits, Micros, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,11 +57,11 @@ def first_frames(whole: bytes, count: int) -> bytes:
     return whole[: last.offset + last.size]
 
 
-def step(text: str = "Ten words are about three seconds of speech, or so.", **body: Any) -> ClipStep:
+def step(text: str = "Ten words are about three seconds of speech, or so.", **asked: Any) -> ClipStep:
     use = Use(address="one/0001", span=Span("fishpipe.yaml"), script="one")
-    whole = {"text": text, "format": "mp3", **body}
     key = Fingerprint("f")
-    return ClipStep(fingerprint=key, words=key, api="tts", body=whole, speakers=(), record={}, uses=(use,))
+    frame = Frame(settings=Settings(**asked), realm="loopback")
+    return ClipStep(fingerprint=key, words=key, frame=frame, text=text, uses=(use,))
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 24000, 32000, 44100, 48000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sounds import Memory, clip, decoded, output, spoken, voice
 
 from fishpipe.audio.assemble import Stitcher

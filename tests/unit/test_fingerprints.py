@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fishpipe.errors import Span
 from fishpipe.graph.fingerprints import clip_record, fingerprint, minted, voice_record

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -13,6 +12,7 @@ import imageio_ffmpeg
 import miniaudio
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from mutagen.flac import FLAC
 from mutagen.mp4 import MP4
 from mutagen.oggopus import OggOpus

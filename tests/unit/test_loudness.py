@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import imageio_ffmpeg
@@ -14,6 +13,7 @@ import pytest
 import soxr
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sounds import Memory, output, spoken
 
 from fishpipe.audio.assemble import Stitcher

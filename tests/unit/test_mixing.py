@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import miniaudio
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from sounds import Memory, clip, decoded, output, voice
 
 from fishpipe.audio.assemble import Stitcher

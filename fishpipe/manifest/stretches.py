@@ -1,0 +1,163 @@
+"""Long stretches of plain lines, read by one expression each; libyaml reads the rest, and says where they stand.
+
+A long script is thousands of items of a block sequence that could hardly be simpler: `- words`, `- NAME: words`, or a
+few `key: value` lines, each value on its line. What such an item means does not depend on what is around it, as long as
+it stands in a block sequence. So a stretch of them is taken out, and one quoted word put in its place, with empty lines
+behind it that keep all line numbers. Where libyaml then finds that word as an item of a sequence, at its line and
+column, the stretch's items stand there; where it does not (in a block of prose, say), nothing of this counts.
+
+What is plain here is narrower than what YAML calls so: no escapes, no comments, no tabs, no anchors, one line a value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from fishpipe.errors import Span
+from fishpipe.manifest.nodes import Mapping, Node, Scalar, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Stands where a stretch was; a text that has it is not looked at.
+MARK: Final = "\ue000"
+# A stretch of fewer items is not worth its mark, and a file of fewer characters is read at once.
+_FEWEST: Final = 8
+_SMALL: Final = 8_000
+
+_KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,60}+"
+_NUMBER: Final = r"-?\d{1,9}+(?:\.\d{1,9}+)?"
+_BARE: Final = r"[^\n\t\ufeff#:]*+"
+_VALUE: Final = (
+    # in quotes, without escapes
+    r""""[^"\\\n\t\ufeff]*+"|'[^'\n\t\ufeff]*+'"""
+    # {key: number, …}
+    rf"|\{{{_KEY}: {_NUMBER}(?:, {_KEY}: {_NUMBER})*\}}"
+    # bare: begins with no sign of YAML's, holds no ": " and no #, ends in no space
+    rf"""|(?![-?:,\[\]{{}}#&*!|>'"%@`\s]){_BARE}(?::(?=\S){_BARE})*+(?<!\s)"""
+)
+_ITEM: Final = re.compile(rf"^( *)- (?:({_KEY}): )?({_VALUE})\n((?:\1  {_KEY}: (?:{_VALUE})\n)*)", re.MULTILINE)
+_FIELD: Final = re.compile(rf" *({_KEY}): ({_VALUE})\n")
+_PAIR: Final = re.compile(rf"({_KEY}): ({_NUMBER})")
+
+
+class Stretch(Struct, frozen=True):
+    """Items that stand one behind the other from `line` (from 0) on, each indented by `indent` spaces."""
+
+    line: int
+    indent: int
+    matches: list[re.Match[str]]
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has."""
+        return sum(2 + match[4].count("\n") - 1 for match in self.matches)
+
+    def nodes(self, file: str) -> Iterator[Node]:
+        """The items' nodes."""
+        line = self.line + 1
+        for match in self.matches:
+            _, key, value, more = match.groups()
+            column = self.indent + 3
+            if key is None:
+                yield _value(file, line, column, value)
+                line += 1
+                continue
+            entries = [_entry(file, line, column, key, value)]
+            span = Span(file, line, column, 1)
+            if more:
+                for name, each in _FIELD.findall(more):
+                    line += 1
+                    entries.append(_entry(file, line, column, name, each))
+            size = 1
+            height = 1
+            for _, node in entries:
+                size, height = size + node.size, max(height, node.height)
+            yield Mapping(span, tuple(entries), size, 1 + height)
+            line += 1
+
+
+def _entry(file: str, line: int, column: int, key: str, value: str) -> tuple[Scalar, Node]:
+    length = len(key)
+    node = Scalar(Span(file, line, column, length), resolve(key), key)
+    return node, _value(file, line, column + length + 2, value)
+
+
+def _value(file: str, line: int, column: int, text: str) -> Node:
+    span = Span(file, line, column, len(text))
+    first = text[0]
+    if first in "\"'":
+        raw = text[1:-1]
+        return Scalar(span, raw, raw)
+    if first != "{":
+        return Scalar(span, resolve(text), text)
+    entries = []
+    for match in _PAIR.finditer(text):
+        name, number = match.groups()
+        at = column + match.start()
+        key = Scalar(Span(file, line, at, len(name)), resolve(name), name)
+        at += len(name) + 2
+        entries.append((key, Scalar(Span(file, line, at, len(number)), resolve(number), number)))
+    return Mapping(Span(file, line, column, 1), tuple(entries), 1 + len(entries), 2)
+
+
+def without_stretches(text: str) -> tuple[str, dict[str, Stretch]]:
+    """The text with marks in the place of its stretches, and these by their marks."""
+    if len(text) < _SMALL or MARK in text:
+        return text, {}
+    parts: list[str] = []
+    found: dict[str, Stretch] = {}
+    position = line = 0
+    for start, end, matches in _runs(text):
+        line += text.count("\n", position, start)
+        indent = len(matches[0][1])
+        stretch = Stretch(line, indent, matches)
+        mark = f"{MARK}{len(found)}"
+        found[mark] = stretch
+        count = text.count("\n", start, end)
+        parts += [text[position:start], f'{" " * indent}- "{mark}"', "\n" * count]
+        position, line = end, line + count
+    return "".join([*parts, text[position:]]), found
+
+
+def _runs(text: str) -> Iterator[tuple[int, int, list[re.Match[str]]]]:
+    """(start, end, items) of each stretch that is long enough."""
+    run: list[re.Match[str]] = []
+    for match in _ITEM.finditer(text):
+        if run and (match.start() != run[-1].end() or match[1] != run[0][1]):
+            yield from _whole(text, run)
+            run = []
+        if not _is_plain(match):
+            yield from _whole(text, run)
+            run = []
+        else:
+            run.append(match)
+    yield from _whole(text, run)
+
+
+def _is_plain(match: re.Match[str]) -> bool:
+    """Whether an item of several lines begins with a key, and has no key twice."""
+    if not match[4]:
+        return True
+    keys = [match[2], *(name for name, _ in _FIELD.findall(match[4]))]
+    return match[2] is not None and len(set(keys)) == len(keys)
+
+
+def _whole(text: str, run: list[re.Match[str]]) -> Iterator[tuple[int, int, list[re.Match[str]]]]:
+    """The run without a last item that goes on in a way that is not plain."""
+    if run and _goes_on(text, run[-1].end(), len(run[0][1])):
+        run = run[:-1]
+    if len(run) >= _FEWEST:
+        yield run[0].start(), run[-1].end(), run
+
+
+def _goes_on(text: str, end: int, indent: int) -> bool:
+    """Whether the next line that is not empty is indented more than the items are."""
+    following = _NEXT.match(text, end)
+    return following is not None and len(following[1]) > indent
+
+
+_NEXT: Final = re.compile(r"(?:[ \t]*\n)*([ \t]*)\S")
