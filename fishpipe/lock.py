@@ -19,6 +19,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -35,8 +36,8 @@ _HEAD: Final = {"lock": VERSION, "about": "which clip each call is (fishpipe wri
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 # A clip's line as `Entry.text` has it, of a first take.
 _CLIP: Final = re.compile(
-    r'\{"clip": "([0-9a-f]{64})", "at": "([^"\\\x00-\x1f]*)", "digest": "([0-9a-f]{64})", "format": "(mp3|pcm)",'
-    r' "seconds": (\d{1,9}(?:\.\d{1,9})?)(?:, "task": "([^"\\\x00-\x1f]*)")?\}'
+    r'\{"clip": "([0-9a-f]{64})", "at": "[^"\\\x00-\x1f]*", "digest": "([0-9a-f]{64})", "format": "(?:mp3|pcm)",'
+    r' "seconds": (?:0|[1-9]\d{0,8})(?:\.\d{0,8}[1-9]|\.0)?(?:, "task": "[^"\\\x00-\x1f]*")?\}'
 )
 _MARKS: Final = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")
 _NEWER: Final = "this lock is of another version"
@@ -44,12 +45,28 @@ MOST_TAKES: Final = 999
 MOST_GAIN: Final = 60.0
 
 
-class Entry(Struct, frozen=True, gc=False):
-    """One line: what kind it is, its key, and the rest of it."""
+class Entry(Struct, frozen=True, eq=False, gc=False):
+    """One line: what kind it is, its key, and the rest of it: `given`, or as it is `written` (with a clip's digest)."""
 
     kind: Kind
     key: str
-    data: Mapping[str, Any]
+    given: Mapping[str, Any] | None = None
+    written: str = ""
+    digest: str = ""
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What it says of its key."""
+        if self.given is not None:
+            return self.given
+        data: dict[str, Any] = msgspec.json.decode(self.written)
+        return {name: value for name, value in data.items() if name != self.kind}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and (self.kind, self.key, self.data) == (other.kind, other.key, other.data)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.key))
 
     @property
     def at(self) -> str:
@@ -59,6 +76,8 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """Its line: the kind first, then the rest by name."""
+        if self.written:
+            return self.written
         rest = dict(sorted(self.data.items()))
         return json.dumps({self.kind: self.key, **rest}, ensure_ascii=False, separators=(", ", ": "))
 
@@ -76,7 +95,7 @@ class Lock(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def clips(self) -> Mapping[Fingerprint, Digest]:
         """The digest of each clip."""
-        return {Fingerprint(e.key): Digest(e.data["digest"]) for e in self._all("clip")}
+        return {Fingerprint(e.key): Digest(e.digest or e.data["digest"]) for e in self._all("clip")}
 
     @cached_property
     def pins(self) -> Mapping[Fingerprint, int]:
@@ -186,12 +205,7 @@ def _take_in_clip(line: str, found: dict[tuple[Kind, str], Entry]) -> bool:
     match = _CLIP.fullmatch(line)
     if match is None or ("clip", match[1]) in found:
         return False
-    key, at, digest, kind, seconds, task = match.groups()
-    length = float(seconds) if "." in seconds else int(seconds)
-    data: dict[str, Any] = {"at": at, "digest": digest, "format": kind, "seconds": length}
-    if task is not None:
-        data["task"] = task
-    found["clip", key] = Entry("clip", key, data)
+    found["clip", match[1]] = Entry("clip", match[1], written=line, digest=match[2])
     return True
 
 

@@ -152,7 +152,14 @@ class Inspector(Protocol):
 
 
 class Store(Protocol):
-    """The ledger and the clips: each change is on disk when the method returns."""
+    """The ledger and the clips: each change is on disk when `settled` returns, and those of threads at once."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others pay for the same words, and keep their clips where ours are."""
+
+    async def settled(self) -> None:
+        """All changes that were made are on disk: what follows from them may happen. Raises StoreError."""
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """What is known of a call."""

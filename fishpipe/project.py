@@ -305,7 +305,11 @@ class Project(Struct, frozen=True, kw_only=True):
             )
             run = Run(session.plan, session.graph, context, options)
             try:
-                with responsive(), on_signals(run.stop, lambda: run.tally.interrupted > 0):
+                with (
+                    session.store.ledger.commits.in_turns(),
+                    responsive(),
+                    on_signals(run.stop, lambda: run.tally.interrupted > 0),
+                ):
                     done = await run.carry_out()
             except asyncio.CancelledError:
                 run.tally.interrupted = run.tally.interrupted or 130

@@ -69,9 +69,11 @@ class CallRow(Struct, frozen=True, kw_only=True, gc=False):
 class Brief(NamedTuple):
     """What most is asked of a call."""
 
+    fingerprint: Fingerprint
     kind: Literal["clip", "voice"]
     state: State
     digest: Digest | None
+    size: int | None = None
 
 
 class Calls(Mapping[Fingerprint, CallRow]):
@@ -97,7 +99,7 @@ class Calls(Mapping[Fingerprint, CallRow]):
     def put(self, key: Fingerprint, row: CallRow) -> None:
         """Have a row count in the place of what was known."""
         self._rows[key] = row
-        self._briefs[key] = Brief(row.kind, row.state, row.digest)
+        self._briefs[key] = Brief(key, row.kind, row.state, row.digest)
 
     def brief(self, key: Fingerprint) -> Brief | None:
         """What most is asked of a call, without its row; None for one that is unknown."""

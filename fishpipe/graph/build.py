@@ -55,6 +55,8 @@ class _Builder:
         self.by_address: dict[str, Fingerprint] = {}
         self.kept: dict[str, list[list[Segment]]] = {}
         self.words: dict[str, tuple[Frame, Fingerprint]] = {}
+        # By the identities of settings and voices, which most lines share, and by their values.
+        self.near: dict[tuple[int, int], tuple[Frame, Frame | None]] = {}
         self.frames: dict[tuple[object, ...], tuple[Frame, Frame | None]] = {}
         self.speakers: dict[int, tuple[Speaker, ...]] = {}
 
@@ -207,8 +209,20 @@ class _Builder:
         match segment.body:
             case Speech() as speech:
                 clip = self._clip(segment, speech, script.name)
-                voice = "+".join([voice.name for voice in speech.voices])
-                return _item(segment, scope, clip=clip, text=speech.shown, voice=voice)
+                voices = speech.voices
+                voice = voices[0].name if len(voices) == 1 else "+".join([voice.name for voice in voices])
+                return Item(
+                    address=segment.address,
+                    span=segment.span,
+                    edits=segment.edits,
+                    clip=clip,
+                    chapter=segment.chapter,
+                    caption=segment.caption,
+                    text=speech.shown,
+                    at=segment.at,
+                    scope=scope,
+                    voice=voice,
+                )
             case Asset() as asset:
                 return _item(segment, scope, asset=asset.path, start=asset.start, end=asset.end)
             case Pause(duration=duration):
@@ -257,13 +271,17 @@ class _Builder:
         """How a text is spoken; the other way is that by the ids of voices that were made here."""
         voices = speech.voices
         # The manifest's values live as long as this: each is itself alone.
-        how = (id(speech.settings), *(id(voice) for voice in voices))
+        near = (id(speech.settings), id(voices))
+        if (found := self.near.get(near)) is not None:
+            return found
+        how = (speech.settings, *(id(voice) for voice in voices))
         found = self.frames.get(how)
         if found is None:
             named = {voice.name: self.created[voice.name] for voice in voices if isinstance(voice, CreatedVoice)}
             made = {v.id: self.known.made[v.id] for v in _by_id(voices) if v.id in self.known.made}
             plain = Frame(settings=speech.settings, voices=voices, realm=self.realm, created=named)
             found = self.frames[how] = (replace(plain, made=made), plain) if made else (plain, None)
+        self.near[near] = found
         return found
 
     def _speaker(self, voice: Voice) -> Speaker:

@@ -36,7 +36,7 @@ def canonical(data: Any) -> bytes:  # noqa: ANN401  (whatever JSON can hold)
 
 def canonical_text(text: str) -> str:
     """The words as they are hashed and sent: NFC, outer white space stripped."""
-    return unicodedata.normalize("NFC", text).strip()
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
 
 
 def voice_record(voice: CreatedVoice, realm: Realm) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _twins(manifest: Manifest) -> Iterator[Problem]:
 
 def _inclusions(manifest: Manifest, known: Collection[str]) -> Iterator[Problem]:
     for segment in _segments(manifest):
-        if isinstance(segment.body, Inclusion) and segment.body.script not in known:
+        if segment.body.__class__ is Inclusion and segment.body.script not in known:
             hint = did_you_mean(segment.body.script, manifest.scripts) or "declare it under scripts"
             yield Problem(segment.span, f'no script "{segment.body.script}"', hint)
     found: list[Problem] = []

@@ -22,6 +22,8 @@ from fishpipe.manifest.nodes import Mapping, Node, Scalar, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fishpipe.manifest.nodes import Value
+
 # Stands where a stretch was; a text that has it is not looked at.
 MARK: Final = "\ue000"
 # A stretch of fewer items is not worth its mark, and a file of fewer characters is read at once.
@@ -58,42 +60,36 @@ class Stretch(Struct, frozen=True):
 
     def nodes(self, file: str) -> Iterator[Node]:
         """The items' nodes."""
-        line = self.line + 1
+        line, column = self.line + 1, self.indent + 3
+        keys: dict[str, Value] = {}
         for match in self.matches:
             _, key, value, more = match.groups()
-            column = self.indent + 3
             if key is None:
                 yield _value(file, line, column, value)
                 line += 1
                 continue
-            entries = [_entry(file, line, column, key, value)]
             span = Span(file, line, column, 1)
-            if more:
-                for name, each in _FIELD.findall(more):
-                    line += 1
-                    entries.append(_entry(file, line, column, name, each))
-            size = 1
-            height = 1
-            for _, node in entries:
-                size, height = size + node.size, max(height, node.height)
+            entries = []
+            size = height = 1
+            for name, text in [(key, value), *_FIELD.findall(more)] if more else ((key, value),):
+                if name not in keys:
+                    keys[name] = resolve(name)
+                length = len(name)
+                node = _value(file, line, column + length + 2, text)
+                entries.append((Scalar(Span(file, line, column, length), keys[name], name), node))
+                size += node.size
+                height = max(height, node.height)
+                line += 1
             yield Mapping(span, tuple(entries), size, 1 + height)
-            line += 1
-
-
-def _entry(file: str, line: int, column: int, key: str, value: str) -> tuple[Scalar, Node]:
-    length = len(key)
-    node = Scalar(Span(file, line, column, length), resolve(key), key)
-    return node, _value(file, line, column + length + 2, value)
 
 
 def _value(file: str, line: int, column: int, text: str) -> Node:
-    span = Span(file, line, column, len(text))
     first = text[0]
     if first in "\"'":
         raw = text[1:-1]
-        return Scalar(span, raw, raw)
+        return Scalar(Span(file, line, column, len(text)), raw, raw)
     if first != "{":
-        return Scalar(span, resolve(text), text)
+        return Scalar(Span(file, line, column, len(text)), resolve(text), text)
     entries = []
     for match in _PAIR.finditer(text):
         name, number = match.groups()

@@ -92,6 +92,8 @@ class Calls:
 
     async def _claimed(self, step: ClipStep, place: Place) -> bool:
         """Be the only one of those that share their clips who pays for this call; True where its clip came instead."""
+        if not self._store.is_shared:
+            return False
         told = False
         message = f"{step.address}: another project pays for these words just now; its clip is waited for"
         while True:
@@ -119,7 +121,7 @@ class Calls:
         place.give()
         outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
         if outcome is not None:
-            return _audio(self._payments.resolved(step, action.cost, outcome))
+            return _audio(await self._payments.resolved(step, action.cost, outcome))
         await place.take()
         return None
 
@@ -131,7 +133,7 @@ class Calls:
         outcome = await self._results.early(row.nonce, self._clock.now() - row.intended)
         if outcome is None:
             return False
-        answer = _audio(self._payments.resolved(step, held.cost, outcome))
+        answer = _audio(await self._payments.resolved(step, held.cost, outcome))
         await self._fetch(step, answer, paid=False, usd=0.0)
         return True
 

@@ -69,6 +69,7 @@ class Payments:
                 doubt = None
             nonce = secrets.token_urlsafe(16) if self._context.callbacks is not None else None
             self._store.intend(step, nonce)
+            await self._store.settled()
             try:
                 answer = await self._answer(step, send, nonce)
             except TransientError as error:
@@ -83,7 +84,7 @@ class Payments:
                 early = await self._results.early(nonce)
                 if early is None:
                     raise
-                return self.resolved(step, cost, early), nonce
+                return await self.resolved(step, cost, early), nonce
             except CallFailed as error:
                 self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
                 raise
@@ -91,7 +92,7 @@ class Payments:
                 self._store.move(step.fingerprint, "refused", error=str(error), charged="no")
                 raise
             else:
-                self._paid(step, cost, answer)
+                await self._paid(step, cost, answer)
                 self._window.succeeded()
                 return answer, nonce
 
@@ -138,10 +139,10 @@ class Payments:
             self._store.move(step.fingerprint, "failed", error=str(error), charged="unknown")
             raise
 
-    def resolved(self, step: ClipStep | VoiceStep, cost: Cost, outcome: Outcome) -> Answered | VoiceInfo:
+    async def resolved(self, step: ClipStep | VoiceStep, cost: Cost, outcome: Outcome) -> Answered | VoiceInfo:
         """A call in doubt whose callback came after all: it was paid for once. Raises CallFailed."""
         answer = self._succeeded(step, outcome)
-        self._paid(step, cost, answer)
+        await self._paid(step, cost, answer)
         return answer
 
     def _again(self, step: ClipStep | VoiceStep, cost: Cost, doubt: Doubt) -> None:
@@ -151,7 +152,7 @@ class Payments:
         told = DoubtRetried(address=step.address, error=doubt.error, usd=usd, trace_id=doubt.trace_id)
         self._context.reporter.tell(told)
 
-    def _paid(self, step: ClipStep | VoiceStep, cost: Cost, answer: Accepted) -> None:
+    async def _paid(self, step: ClipStep | VoiceStep, cost: Cost, answer: Accepted) -> None:
         receipt = receipt_of(step, "voice" if isinstance(step, VoiceStep) else "clip", cost, answer)
         changes = {"task_id": answer.task_id, "trace_id": answer.trace_id, "charged": "yes", "error": None}
         match answer:
@@ -162,6 +163,7 @@ class Payments:
             case VoiceInfo(id=voice_id):
                 self._store.move(step.fingerprint, "created", receipt=receipt, voice_id=voice_id, **changes)
         self._spending.paid(cost)
+        await self._store.settled()
         self._context.reporter.tell(CallSubmitted(address=step.address, bytes=cost.bytes, usd=receipt.usd))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.store.durable import rename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from fishpipe.lock import Lock
     from fishpipe.snapshot import Calls
@@ -63,11 +62,13 @@ def scan(folder: Path) -> Iterator[Clip]:
         if len(shelf.name) != 2 or not shelf.is_dir():
             continue
         for entry in sorted(os.scandir(shelf.path), key=lambda entry: entry.name):
-            match = _NAME.fullmatch(entry.name)
-            if match and entry.is_file():
-                key, digest, suffix = match.groups()
-                with suppress(FileNotFoundError):
-                    yield Clip(Fingerprint(key), Digest(digest), suffix, entry.path, entry.stat().st_size)
+            name = entry.name
+            if _NAME.fullmatch(name) and entry.is_file():
+                try:
+                    size = entry.stat().st_size
+                except FileNotFoundError:
+                    continue
+                yield Clip(Fingerprint(name[:64]), Digest(name[65:129]), name[130:], entry.path, size)
 
 
 def copy_clip(clip: Clip, folder: Path) -> Path:
@@ -97,7 +98,7 @@ def copy_clip(clip: Clip, folder: Path) -> Path:
 
 
 def sorted_out(
-    files: Iterable[Clip], calls: Calls, sizes: Mapping[Fingerprint, int], lock: Lock
+    files: Iterable[Clip], calls: Calls, lock: Lock
 ) -> tuple[dict[Fingerprint, Digest], dict[Fingerprint, Digest]]:
     """The clips that are here and whole, and those that are here in the place of the lock's.
 
@@ -110,8 +111,8 @@ def sorted_out(
         key, digest = clip.key, clip.digest
         known, locked = calls.brief(key), locks.get(key)
         recorded = known.digest if known else None
-        damaged = clip.size == 0 or (recorded == digest and sizes.get(key, clip.size) != clip.size)
-        if damaged:
+        size = known.size if known is not None and recorded == digest else None
+        if clip.size == 0 or size not in (None, clip.size):
             continue
         if (locked or recorded) in (None, digest):
             found.setdefault(key, digest)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,11 +17,13 @@ import msgspec
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.snapshot import Brief, CallRow, Calls, OutputRow
+from fishpipe.store.commits import Commits
 from fishpipe.store.migrations import NEWEST, migrate, version_of
 from fishpipe.store.network import is_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from fishpipe.graph.steps import Realm
     from fishpipe.ports import Receipt
@@ -52,26 +53,11 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
         self._db = connection
         self._now = now
-        self._lock = threading.RLock()
+        self.commits = Commits(connection)
+        self._lock = self.commits.lock
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One commit; threads take turns, so that none writes into another's transaction."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back()
-                raise StoreError(f"the ledger cannot be written: {error}") from error
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):
-            self._db.execute("ROLLBACK")
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self.commits.change()
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
@@ -111,14 +97,13 @@ class Ledger:
 
     def close(self) -> None:
         """Close it, folding the log into the file; a thread that is writing ends its transaction first."""
-        with self._lock:
-            self._db.close()
+        self.commits.end()
 
     def calls(self) -> Calls:
         """All calls."""
         with self._lock:
-            briefs = self._db.execute("SELECT fingerprint, kind, state, digest FROM calls").fetchall()
-        return Calls({Fingerprint(row[0]): Brief(*row[1:]) for row in briefs}, self._rows)
+            briefs = self._db.execute("SELECT fingerprint, kind, state, digest, size FROM calls").fetchall()
+        return Calls({row[0]: Brief._make(row) for row in briefs}, self._rows)
 
     def _rows(self, keys: Iterable[Fingerprint] | None) -> Iterator[CallRow]:
         """The rows of some calls, or of all."""
@@ -135,10 +120,6 @@ class Ledger:
         with self._lock:
             found = self._db.execute(query, (key,)).fetchone()
         return _row(found) if found else None
-
-    def sizes(self) -> dict[Fingerprint, int]:
-        """Bytes of each stored clip."""
-        return dict(self._db.execute("SELECT fingerprint, size FROM calls WHERE size IS NOT NULL"))
 
     def intend(
         self,

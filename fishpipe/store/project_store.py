@@ -106,7 +106,7 @@ class ProjectStore:
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
         files = chain(scan(self.layout.clips), theirs)
-        clips, others = sorted_out(files, calls, ledger.sizes() if ledger else {}, lock)
+        clips, others = sorted_out(files, calls, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
         made = {key: outputs[name] for key, path in paths.items() if (name := self._name(path)) in outputs}
@@ -130,6 +130,10 @@ class ProjectStore:
 
     def adopt(self, graph: Graph, snapshot: Snapshot) -> None:
         """Write rows for what is known from elsewhere: clips that lie here, what the lock has, consents."""
+        with self.ledger.commits.together():
+            self._adopt_all(graph, snapshot)
+
+    def _adopt_all(self, graph: Graph, snapshot: Snapshot) -> None:
         for row in voices_of(snapshot.lock).values():
             if snapshot.calls.get(row.fingerprint) == row:
                 self.ledger.adopt(row)
@@ -209,6 +213,15 @@ class ProjectStore:
         if self.shared is not None and state == "submitted" and changes.get("task_id"):
             with suppress(OSError):
                 self.shared.claims.note(key, changes["task_id"])
+
+    async def settled(self) -> None:
+        """All rows that were written are on the disk. Raises StoreError."""
+        await self.ledger.commits.settled()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others pay for the same words, and keep their clips where ours are."""
+        return self.shared is not None
 
     def receipt(self, receipt: Receipt) -> None:
         """Add to the record of money."""

@@ -33,7 +33,7 @@ from fishpipe.sandbox.app import Sandbox
 from fishpipe.sandbox.state import State
 from fishpipe.sandbox.switches import Dice, Switches
 from fishpipe.store import project_store
-from fishpipe.store.ledger import Ledger
+from fishpipe.store.commits import Commits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,16 +112,7 @@ class Life(RuleBasedStateMachine):
 
     def bring_doom(self) -> None:
         """Every effect of a build counts twice, before and after."""
-        transaction = Ledger._transaction
-
-        @contextmanager
-        def doomed(ledger: Ledger) -> Iterator[Any]:
-            self.effect()
-            with transaction(ledger) as db:
-                yield db
-            self.effect()
-
-        self.patch.setattr(Ledger, "_transaction", doomed)
+        self.patch.setattr(Commits, "_commit", self.around(Commits._commit))
         for name in ("rename", "flush"):
             self.patch.setattr(project_store, name, self.around(getattr(project_store, name)))
         self.patch.setattr(FishClient, "_post", self.around_async(FishClient._post))

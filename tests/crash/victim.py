@@ -10,17 +10,16 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from fishpipe.cli.main import run
-from fishpipe.store.ledger import Ledger
+from fishpipe.store.commits import Commits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 class Doom:
@@ -53,22 +52,12 @@ class Doom:
 
         return doomed
 
-    def around_block(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        @contextmanager
-        def doomed(*arguments: Any) -> Iterator[Any]:
-            self.effect()
-            with call(*arguments) as value:
-                yield value
-            self.effect()
-
-        return doomed
-
 
 def main() -> int:
     doom = Doom(int(sys.argv[1]))
     os.fsync = doom.around(os.fsync)
     os.replace = doom.around(os.replace)
-    Ledger._transaction = doom.around_block(Ledger._transaction)  # type: ignore[method-assign]
+    Commits._commit = doom.around(Commits._commit)  # type: ignore[method-assign]
     httpx.AsyncClient.send = doom.around_async(httpx.AsyncClient.send)  # type: ignore[method-assign]
     code = run(["build", *sys.argv[2:]])
     Path("effects").write_text(str(doom.count), encoding="utf-8")
