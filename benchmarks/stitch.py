@@ -35,9 +35,10 @@ from fishpipe.audio.lame import Encoding, Mp3Writer
 from fishpipe.errors import Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, OutputStep
+from fishpipe.machine import SystemClock
 from fishpipe.manifest.model import Edits, Output
 from fishpipe.ports import ClipFile, Job
-from fishpipe.store.units import read_unit, write_unit
+from fishpipe.store.units import Units
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 RATE = 44100
@@ -59,7 +60,7 @@ class Folder:
     """The cache of a project, without its ledger."""
 
     def __init__(self, folder: Path) -> None:
-        self._units, self._cuts = folder / "units", folder / "cuts.json"
+        self._units, self._cuts = Units(folder / "units.db", SystemClock().now), folder / "cuts.json"
         self._known: dict[str, str] = json.loads(self._cuts.read_text()) if self._cuts.exists() else {}
 
     def recall(self, key: str) -> str | None:
@@ -73,17 +74,18 @@ class Folder:
     def save(self) -> None:
         """On disk."""
         self._cuts.write_text(json.dumps(self._known))
+        self._units.close()
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
         """An encoded unit."""
-        return read_unit(self._units, key)
+        return self._units.read(key)
 
     def touch_unit(self, key: str) -> None:
         """Nothing: no clip is newer."""
 
     def keep_unit(self, key: str, data: bytes) -> None:
         """Keep one."""
-        write_unit(self._units, key, data)
+        self._units.keep(key, data)
 
 
 def make_clips(folder: Path, count: int) -> None:
@@ -245,10 +247,8 @@ def table(count: int, clips: Path, work: Path) -> None:
     against: dict[str, float] = {}
     for name, suffix, what in rows:
         if what in ("ours full", "ours copy", "ours wav"):
-            for old in ("units", "cuts.json"):
-                path = work / old
-                shutil.rmtree(path, ignore_errors=True)
-                path.unlink(missing_ok=True)
+            for old in ("units.db", "units.db-wal", "units.db-shm", "cuts.json"):
+                (work / old).unlink(missing_ok=True)
         found = run(what, clips, work, count)
         if name == "ffmpeg concat":
             against[suffix] = found["wall"]

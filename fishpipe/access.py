@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from fishpipe.errors import AuthError, ConfigurationError
 
@@ -11,16 +12,17 @@ DEFAULT_BASE_URL: Final = "https://api.acedata.cloud"
 TOKEN_NAME: Final = "ACEDATACLOUD_API_TOKEN"  # noqa: S105  (its name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """A value and where it comes from: `environment`, `.env`, `manifest` or `default`."""
 
-    value: str = field(repr=False)
+    value: str
     origin: str
 
+    def __repr__(self) -> str:
+        return f"Setting(origin={self.origin!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+
+class Access(Struct, frozen=True, kw_only=True):
     """An API's address, and the token for it."""
 
     base_url: Setting

@@ -14,7 +14,7 @@ from fishpipe.snapshot import IN_FLIGHT
 from fishpipe.store.clips import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fishpipe.manifest.model import Output
@@ -27,7 +27,7 @@ _UNFINISHED = ("intended", *IN_FLIGHT)
 class Garbage(Struct, frozen=True, kw_only=True):
     """A file that nothing refers to: its size, when it was last used (Unix seconds), and what it was.
 
-    Those of one `group` are shown as one.
+    Those of one `group` are shown as one; a `unit` lies with others in its file.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Garbage(Struct, frozen=True, kw_only=True):
     used: float
     what: str
     group: str = ""
+    unit: str = ""
 
 
 def garbage(project: Project, session: Session, history: int, *, store: bool) -> list[Garbage]:
@@ -63,9 +64,12 @@ def garbage(project: Project, session: Session, history: int, *, store: bool) ->
     return [*found, *_parts(session, rows), *_units(session)]
 
 
-def remove(found: Iterable[Garbage]) -> None:
-    """Delete files. Raises StoreError."""
+def remove(session: Session, found: Sequence[Garbage]) -> None:
+    """Delete files, and units. Raises StoreError."""
+    session.store.units.drop(each.unit for each in found if each.unit)
     for each in found:
+        if each.unit:
+            continue
         try:
             each.path.unlink(missing_ok=True)
         except OSError as error:
@@ -119,10 +123,14 @@ def _parts(session: Session, rows: Mapping[Fingerprint, CallRow]) -> Iterator[Ga
 
 def _units(session: Session) -> Iterator[Garbage]:
     """Encoded pieces of outputs as they were once: all can be made again."""
-    for path in session.store.unused_units():
+    layout, group = session.store.layout, "pieces of earlier outputs"
+    what = "a piece of an earlier output"
+    for key, size, used in session.store.unused_units():
+        yield Garbage(path=layout.units, size=size, used=used, what=what, group=group, unit=key)
+    # Where fishpipe 0.1 kept them, each in a file of its own.
+    for path in sorted(layout.units.with_suffix("").glob("??/*")):
         stat = path.stat()
-        what = "a piece of an earlier output"
-        yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what=what, group="pieces of earlier outputs")
+        yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what=what, group=group)
 
 
 def _text(row: CallRow) -> str:

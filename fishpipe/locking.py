@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -12,7 +14,7 @@ from fishpipe.lock import Entry, moment, seconds_of
 from fishpipe.snapshot import CallRow
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from fishpipe.graph.fingerprints import Digest
     from fishpipe.graph.steps import ClipStep, Graph, OutputStep, Realm
@@ -47,8 +49,27 @@ def known(calls: Calls, lock: Lock, realm: Realm) -> Known:
         samples={row.sample: row.record for row in sorted(ours, key=lambda row: row.intended) if row.sample},
         made={row.voice_id: row.fingerprint for row in ours if row.voice_id and row.state in _MADE},
         pins=lock.pins,
-        paid={*calls, *lock.clips, *lock.pins},
+        paid=_Any(calls, lock.clips, lock.pins),
     )
+
+
+class _Any(Collection[str]):
+    """What is in any of several."""
+
+    def __init__(self, *parts: Collection[str]) -> None:
+        self._parts = [part for part in parts if len(part)]
+
+    def __contains__(self, key: object) -> bool:
+        for part in self._parts:  # noqa: SIM110  (asked of every line: a generator would cost more than the answer)
+            if key in part:
+                return True
+        return False
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
 
 
 def clip_entry(row: CallRow, digest: Digest, seconds: float) -> Entry:
@@ -96,8 +117,8 @@ def pins_of(
 def unlocked(graph: Graph, snapshot: Snapshot) -> list[ClipStep]:
     """The steps whose clips are here, and that the lock does not have so."""
     clips, calls, lock = snapshot.clips, snapshot.calls, snapshot.lock
-    here = ((step, clips[key]) for key, step in graph.clips.items() if key in clips)
-    return [step for step, digest in here if is_news(lock, step.fingerprint, digest, calls)]
+    here = ((key, clips[key]) for key in graph.clips if key in clips)
+    return [graph.clips[key] for key, digest in here if is_news(lock, key, digest, calls)]
 
 
 def is_news(lock: Lock, key: Fingerprint, digest: Digest, calls: Mapping[Fingerprint, CallRow]) -> bool:

@@ -214,9 +214,10 @@ class _Planner:
         )
 
     def _clips(self) -> Iterator[Speak]:
-        for key, step in self.graph.clips.items():
+        for key in self.graph.clips:
             if key in self.snapshot.clips:
                 continue
+            step = self.graph.clips[key]
             row = self.snapshot.calls.get(key)
             cost = self._clip_cost(step)
             if key in self.snapshot.lock.clips:

@@ -83,6 +83,8 @@ class Session(Struct, frozen=True, kw_only=True):
     def unshared(self) -> bool:
         """Whether a clip is here that the shared folder lacks, and could have."""
         clips = self.snapshot.clips
+        if not self.store.is_shared:
+            return False
         return any(self.store.lacks(key, clips[key], s.format) for key, s in self.graph.clips.items() if key in clips)
 
 
@@ -213,9 +215,9 @@ class Project(Struct, frozen=True, kw_only=True):
         """Bring the lock and the shared folder up to date with what is here. Raises StoreError."""
         before, now = session.snapshot.lock, self.clock.now()
         lock = keep_lock(self.lock_path, before, session.graph, session.store, session.choosing, now)
-        for key, step in session.graph.clips.items():
+        for key in session.graph.clips if session.store.is_shared else ():
             if key in lock.clips:
-                session.store.share(key, lock.clips[key], step.format)
+                session.store.share(key, lock.clips[key], session.graph.clips[key].format)
 
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""
@@ -361,7 +363,7 @@ class Project(Struct, frozen=True, kw_only=True):
     def _remember(self, session: Session) -> None:
         """The lines of scripts that are whole now, to tell next time what changed."""
         calls = session.store.ledger.calls()
-        here = {key for key in calls if (found := calls.brief(key)) is not None and found.state == "stored"}
+        here = calls.stored
         lines = session.graph.lines.items()
         session.store.ledger.built(
             session.graph.manifest, {name: pairs for name, pairs in lines if all(key in here for _, key in pairs)}

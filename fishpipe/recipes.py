@@ -23,6 +23,8 @@ _ITEMS: Final = "\ue000"
 
 def recipe(step: OutputStep, snapshot: Snapshot) -> str | None:
     """The identity of an output: sha256 of all that its bytes come from, or None while a clip is missing."""
+    if any(item.clip is not None and item.clip not in snapshot.clips for item in step.items):
+        return None
     by_voice = step.output.loudness is not None and step.output.loudness.by_voice
     items = _items(step.items, snapshot, by_voice=by_voice)
     if items is None:

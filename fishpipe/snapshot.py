@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from msgspec import Struct, field, json
@@ -69,7 +70,6 @@ class CallRow(Struct, frozen=True, kw_only=True, gc=False):
 class Brief(NamedTuple):
     """What most is asked of a call."""
 
-    fingerprint: Fingerprint
     kind: Literal["clip", "voice"]
     state: State
     digest: Digest | None
@@ -79,16 +79,19 @@ class Brief(NamedTuple):
 class Calls(Mapping[Fingerprint, CallRow]):
     """All calls that are known, of which most are never looked at: a row is read when it is asked for.
 
-    `briefs` has what is known of each at once, `read` gives the rows of the keys it is given (all for none), and
-    `known` rows that come from elsewhere, which count before the others.
+    `stored` has the digests and sizes of the clips that are stored, `briefs` what is known of each other call at once;
+    `read` gives the rows of the keys it is given (all for none), and `known` are rows that come from elsewhere, which
+    count before the others.
     """
 
     def __init__(
         self,
+        stored: Mapping[Fingerprint, tuple[Digest, int | None]] | None = None,
         briefs: Mapping[Fingerprint, Brief] | None = None,
         read: Callable[[Iterable[Fingerprint] | None], Iterable[CallRow]] | None = None,
         known: Mapping[Fingerprint, CallRow] | None = None,
     ) -> None:
+        self.stored = dict(stored or {})
         self._briefs = dict(briefs or {})
         self._read = read
         self._rows: dict[Fingerprint, CallRow] = {}
@@ -99,16 +102,21 @@ class Calls(Mapping[Fingerprint, CallRow]):
     def put(self, key: Fingerprint, row: CallRow) -> None:
         """Have a row count in the place of what was known."""
         self._rows[key] = row
-        self._briefs[key] = Brief(key, row.kind, row.state, row.digest)
+        self.stored.pop(key, None)
+        if row.kind == "clip" and row.state == "stored" and row.digest is not None:
+            self.stored[key] = (row.digest, None)
+            self._briefs.pop(key, None)
+        else:
+            self._briefs[key] = Brief(row.kind, row.state, row.digest)
 
     def brief(self, key: Fingerprint) -> Brief | None:
         """What most is asked of a call, without its row; None for one that is unknown."""
-        return self._briefs.get(key)
+        found = self.stored.get(key)
+        return self._briefs.get(key) if found is None else Brief("clip", "stored", *found)
 
-    def of(self, *, kind: str = "", states: Container[str] = ()) -> list[CallRow]:
-        """The rows of a kind, or in some states."""
-        wanted = [key for key, found in self._briefs.items() if found.kind == kind or found.state in states]
-        return self._some(wanted)
+    def of(self, *, kind: Literal["voice", ""] = "", states: Container[State] = ()) -> list[CallRow]:
+        """The rows of voices, or of calls in some states other than `stored`."""
+        return self._some([k for k, found in self._briefs.items() if found.kind == kind or found.state in states])
 
     def _some(self, keys: list[Fingerprint]) -> list[CallRow]:
         missing = [key for key in keys if key not in self._rows]
@@ -118,7 +126,7 @@ class Calls(Mapping[Fingerprint, CallRow]):
 
     def __getitem__(self, key: Fingerprint) -> CallRow:
         if key not in self._rows:
-            if key not in self._briefs or self._read is None:
+            if key not in self or self._read is None:
                 raise KeyError(key)
             self._asked += 1
             if self._asked == _MOST_ASKED:
@@ -128,13 +136,13 @@ class Calls(Mapping[Fingerprint, CallRow]):
         return self._rows[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._briefs
+        return key in self.stored or key in self._briefs
 
     def __iter__(self) -> Iterator[Fingerprint]:
-        return iter(self._briefs)
+        return chain(self.stored, self._briefs)
 
     def __len__(self) -> int:
-        return len(self._briefs)
+        return len(self.stored) + len(self._briefs)
 
 
 class OutputRow(Struct, frozen=True, kw_only=True, gc=False):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe import stamp
 from fishpipe.manifest.definitions import schema_path
+from fishpipe.store.clips import MOST_SIZES
 from fishpipe.store.durable import flush
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # (kind, path) → mark, as fishpipe.stamp knows them.
 Marks = dict[tuple[str, str], str]
 
-# Above so many segments the clips are looked at by their names alone (their folders' times), not each one's size.
-MOST_SIZES: Final = 2000
 # A file that was written later than so long (ns) before it was looked at may change once more without its times
 # showing it: what file systems count in, and what those count in that know whole seconds alone.
 FINE: Final = 20_000_000

@@ -42,7 +42,7 @@ def gc(arguments: Arguments, *, keep_history: int, dry_run: bool | None, store: 
         found = garbage(project, session, keep_history, store=store)
         dead = len(session.snapshot.lock.clips) - len(reachable(session.graph, session.snapshot.lock).clips)
         if not only_show:
-            remove(found)
+            remove(session, found)
     total = sum(each.size for each in found)
     if arguments.json:
         data = {"deleted": not only_show, "bytes": total, "files": [_data(each) for each in found]}
@@ -50,7 +50,9 @@ def gc(arguments: Arguments, *, keep_history: int, dry_run: bool | None, store: 
         return 0
     if not arguments.quiet:
         _show(found)
-    what = f"{count(len(found), 'file')}, {megabytes(total)}"
+    pieces = sum(1 for each in found if each.group)
+    parts = [count(n, kind) for n, kind in ((len(found) - pieces, "file"), (pieces, "piece")) if n]
+    what = f"{' and '.join(parts)}, {megabytes(total)}"
     again = f"fishpipe gc --delete{' --store' if store else ''}"
     out("nothing to delete" if not found else f"{what}: {again if only_show else 'deleted'}")
     if dead and not arguments.quiet:
@@ -64,7 +66,7 @@ def _show(found: list[Garbage]) -> None:
             err(f"{_path(each)}  {megabytes(each.size)}  last used {_day(each)[:10]}  {short(each.what, 80)}")
     for group in sorted({each.group for each in found if each.group}):
         sizes = [each.size for each in found if each.group == group]
-        err(f"{group}: {count(len(sizes), 'file')}, {megabytes(sum(sizes))}")
+        err(f"{group}: {len(sizes):,}, {megabytes(sum(sizes))}")
 
 
 def _data(each: Garbage) -> dict[str, object]:

@@ -10,7 +10,19 @@ from msgspec.structs import replace
 from fishpipe.graph.fingerprints import Fingerprint, canonical_text, fingerprint, minted, voice_record
 from fishpipe.graph.frames import Frame
 from fishpipe.graph.pieces import pieces_as_paid
-from fishpipe.graph.steps import ClipStep, Graph, Item, Known, LaidBed, OutputStep, Realm, Speaker, Use, VoiceStep
+from fishpipe.graph.steps import (
+    ClipStep,
+    Graph,
+    Item,
+    Known,
+    LaidBed,
+    OutputStep,
+    Realm,
+    Speaker,
+    Steps,
+    Use,
+    VoiceStep,
+)
 from fishpipe.manifest.cascade import SENTENCE_GAP
 from fishpipe.manifest.model import (
     Asset,
@@ -47,10 +59,11 @@ def build_graph(
 class _Builder:
     def __init__(self, manifest: Manifest, realm: Realm, known: Known) -> None:
         self.manifest, self.realm, self.known = manifest, realm, known
+        self.has_paid = len(known.paid) > 0
         self.existing: dict[str, Voice] = {v.id: v for v in manifest.voices.values() if isinstance(v, ExistingVoice)}
         self.created = {v.name: self._key(v) for v in manifest.voices.values() if isinstance(v, CreatedVoice)}
         self.voices: dict[Fingerprint, VoiceStep] = {}
-        self.uses: dict[Fingerprint, list[Use]] = {}
+        self.uses: dict[Fingerprint, tuple[Use, ...]] = {}
         self.calls: dict[Fingerprint, tuple[Frame, Speech, int, Fingerprint]] = {}
         self.by_address: dict[str, Fingerprint] = {}
         self.kept: dict[str, list[list[Segment]]] = {}
@@ -82,21 +95,22 @@ class _Builder:
             realm=self.realm,
             manifest=self.manifest.path.name,
             voices=self.voices,
-            clips={key: self._step(key, *call) for key, call in self.calls.items()},
+            clips=Steps(self.calls, self._step),
             outputs=tuple(outputs),
             existing=self.existing,
             created=self.created,
             lines=self._lines(),
         )
 
-    def _step(self, key: Fingerprint, frame: Frame, speech: Speech, take: int, words: Fingerprint) -> ClipStep:
+    def _step(self, key: Fingerprint) -> ClipStep:
+        frame, speech, take, words = self.calls[key]
         return ClipStep(
             fingerprint=key,
             frame=frame,
             text=canonical_text(speech.text),
             take=take,
             speakers=self.speakers[id(frame)],
-            uses=tuple(self.uses[key]),
+            uses=self.uses[key],
             words=words,
             places=speech.places,
             respelled=speech.respelled,
@@ -104,6 +118,8 @@ class _Builder:
 
     def _exports(self, script: Script) -> Iterator[OutputStep]:
         """Each line's own file: the line alone, with its edits."""
+        if not any(segment.export for segment in script.segments):
+            return
         for line, parts in groupby(self._segments(script), key=lambda segment: segment.line):
             pieces = list(parts)
             if (export := pieces[0].export) is not None:
@@ -163,7 +179,7 @@ class _Builder:
     def _is_as_paid(self, segment: Segment) -> bool:
         """Whether a line of one piece stays that for certain."""
         speech = segment.body
-        if not self.known.paid or not isinstance(speech, Speech) or len(speech.text) < _SHORT:
+        if not isinstance(speech, Speech) or len(speech.text) < _SHORT or not self.has_paid:
             return True
         spoken = self.words[segment.address] = self._spoken(speech)
         return spoken[1] in self.known.paid
@@ -171,7 +187,7 @@ class _Builder:
     def _in_pieces(self, script: Script) -> Iterator[list[Segment]]:
         for _, group in groupby(script.segments, key=lambda segment: segment.line):
             pieces = list(group)
-            if isinstance(pieces[0].body, Speech) and self.known.paid:
+            if isinstance(pieces[0].body, Speech) and self.has_paid:
                 yield self._as_paid(pieces)
                 yield from ([] for _ in pieces[1:])
             else:
@@ -251,8 +267,12 @@ class _Builder:
         if id(frame) not in self.speakers:
             self.speakers[id(frame)] = tuple(self._speaker(voice) for voice in speech.voices)
         self.by_address[address] = key
-        self.uses.setdefault(key, []).append(Use(address=address, span=segment.span, script=script))
-        self.calls.setdefault(key, (frame, speech, take, words))
+        use = Use(address=address, span=segment.span, script=script)
+        if key in self.calls:
+            self.uses[key] = (*self.uses[key], use)
+        else:
+            self.uses[key] = (use,)
+            self.calls[key] = (frame, speech, take, words)
         return key
 
     def _spoken(self, speech: Speech) -> tuple[Frame, Fingerprint]:

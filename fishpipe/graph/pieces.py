@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from fishpipe.manifest.cues import has_words, performed, without_cues
-from fishpipe.manifest.sentences import cuts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +101,8 @@ def _gaps(whole: Speech, chain: Sequence[Range]) -> list[Range]:
 
 
 def _cut(whole: Speech, gap: Range, longest: int, language: str) -> list[Range]:
+    from fishpipe.manifest.sentences import cuts
+
     start, end = gap
     kept = [(max(a, start) - start, min(b, end) - start) for a, b in _kept(whole) if a < end and b > start]
     return list(pairwise([start, *(start + cut for cut in cuts(whole.text[start:end], longest, language, kept)), end]))

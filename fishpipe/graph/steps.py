@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from fishpipe.errors import Span
@@ -153,6 +154,31 @@ class ClipStep(Struct, frozen=True, kw_only=True, gc=False):
     def speed(self) -> float:
         """The speed asked for; 1.0 is as is."""
         return self.frame.settings.speed if self.api == "tts" else 1.0
+
+
+class Steps(Mapping["Fingerprint", ClipStep]):
+    """The clips' steps, each made when it is asked for: most of a plan only needs to know which there are."""
+
+    def __init__(self, calls: Mapping[Fingerprint, Any], make: Callable[[Fingerprint], ClipStep]) -> None:
+        self._calls, self._make = calls, make
+        self._made: dict[Fingerprint, ClipStep] = {}
+
+    def __getitem__(self, key: Fingerprint) -> ClipStep:
+        found = self._made.get(key)
+        if found is None:
+            if key not in self._calls:
+                raise KeyError(key)
+            found = self._made[key] = self._make(key)
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._calls
+
+    def __iter__(self) -> Iterator[Fingerprint]:
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
 
 class Item(Struct, frozen=True, kw_only=True, gc=False):

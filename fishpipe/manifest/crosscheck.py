@@ -109,6 +109,9 @@ class _Expansions:
             return self._known.get(name, (0, 0))
         items, depth = 0, 0
         for segment in self._manifest.scripts[name].segments:
+            if segment.body.__class__ is not Inclusion and items < MOST_ITEMS:
+                items += 1
+                continue
             more, below = self._below(segment, (*trail, name))
             items, depth = items + more, max(depth, below)
             if items > MOST_ITEMS or depth > DEEPEST:

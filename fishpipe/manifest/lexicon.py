@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fishpipe.errors import Span, did_you_mean
 from fishpipe.manifest import nodes
@@ -87,8 +86,7 @@ class Stretch(Struct, frozen=True):
     entry: Entry | None = None
 
 
-@dataclass
-class Lexicon:
+class Lexicon(Struct):
     """All entries; `used` are the words of those that a text had. The patterns have `patience` (s) for all texts."""
 
     entries: tuple[Entry, ...] = ()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fishpipe.errors import ManifestError, Problem, Span, UsageError, did_you_mean
@@ -80,8 +80,7 @@ def load(
     return manifest
 
 
-@dataclass
-class _Loader:
+class _Loader(Struct, dict=True):
     path: Path
     overrides: Mapping[str, Any]
     profiles: tuple[str, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fishpipe.manifest import nodes
@@ -41,8 +41,7 @@ def endings() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(Struct, frozen=True):
     """Reads the files to make; `root` is the manifest's folder, `folders` those of the files that name paths."""
 
     root: Path

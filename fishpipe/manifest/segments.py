@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span, did_you_mean
@@ -41,8 +40,7 @@ _SPEEDS: Final = (0.5, 2.0)
 _VOLUMES: Final = (-20.0, 20.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Struct, frozen=True, kw_only=True):
     """What all scripts share; `warn` takes a problem that does not stop a build."""
 
     defaults: Layer
@@ -69,8 +67,7 @@ class _Said(Struct, frozen=True, kw_only=True):
     most: int
 
 
-@dataclass
-class SegmentBuilder:
+class SegmentBuilder(Struct):
     """Builds the segments of one script; groups become flat."""
 
     script: str
@@ -105,7 +102,10 @@ class SegmentBuilder:
         """A line of plain words that is spoken as one before it; None where that is not certain."""
         text = label = chapter = caption = None
         own: list[tuple[str, nodes.Node]] = []
-        for key, node in item.entries:
+        entries = item.entries
+        if len(entries) == 1 and entries[0][0].raw == "text":
+            text, entries = entries[0][1], ()
+        for key, node in entries:
             match key.raw:
                 case "text":
                     text = node
@@ -117,10 +117,10 @@ class SegmentBuilder:
                     caption = node
                 case raw:
                     own.append((raw, node))
-        said = alike.get(_signature(own))
+        said = alike.get(_signature(own) if own else _NOTHING)
         if said is None or not isinstance(text, Scalar) or self.common.lexicon.entries:
             return None
-        words = unicodedata.normalize("NFC", text.value if isinstance(text.value, str) else text.raw).strip()
+        words = canonical(text.value if isinstance(text.value, str) else text.raw)
         if not words or len(words) > (said.most or len(words)) or is_marked(words) or "fishpipe:" in words:
             return None
         self._number += 1
@@ -243,7 +243,7 @@ class SegmentBuilder:
         layers = [*layers[:-1], voice_layer, layers[-1]]
         if not isinstance(node, Scalar):
             return ()
-        text = unicodedata.normalize("NFC", node.raw if not isinstance(node.value, str) else node.value).strip()
+        text = canonical(node.raw if not isinstance(node.value, str) else node.value)
         text = COMMENT.sub("", text).strip() if "fishpipe:" in text else text
         if not text:
             self._say(node.span, "text renders to nothing", "give it words, or use pause:")
@@ -344,6 +344,15 @@ def _too_long(spoken: Spoken, voices: int, most: int) -> Iterable[Finding]:
     elif spoken.whole is not None and any(_ENDLESS.search(piece.sent) for piece in pieces[:-1]):
         message = f"a sentence of this text is longer than {most} characters, and is cut within"
         yield Finding("", 0, message, "make it two sentences, or raise max_chars", code="too-long")
+
+
+# What a line of words alone is known by.
+_NOTHING: Final = ("",)
+
+
+def canonical(text: str) -> str:
+    """Words as they are sent: NFC, outer white space stripped."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
 
 
 def _signature(own: Sequence[tuple[str, nodes.Node]]) -> tuple[Any, ...]:

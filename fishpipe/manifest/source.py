@@ -10,7 +10,6 @@ from fishpipe.errors import Problem, Span
 from fishpipe.manifest.compose import Composer, Stop
 from fishpipe.manifest.nodes import CONTROL
 from fishpipe.manifest.stretches import without_stretches
-from fishpipe.manifest.traps import find_trap, repair, tabs
 
 if TYPE_CHECKING:
     from fishpipe.manifest.nodes import Node
@@ -62,6 +61,8 @@ def _by_stretches(text: str, file: str) -> Node | None:
 
 
 def _parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+    from fishpipe.manifest.traps import repair, tabs
+
     traps: list[Problem] = []
     reached = 0
     for _ in range(min(_MOST_REPAIRS, 1 + _REPAIR_BUDGET // (len(text) + 1))):
@@ -87,6 +88,8 @@ def _parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
 
 def _judge(error: yaml.MarkedYAMLError, text: str, file: str, reached: int) -> Problem | None:
     """The trap behind an error, on one of the lines that the parser names; None where a repair led nowhere."""
+    from fishpipe.manifest.traps import find_trap
+
     marks = [mark.line + 1 for mark in (error.problem_mark, error.context_mark) if mark is not None]
     lines = [line for line in marks if line > reached]
     return find_trap(text, file, lines) if lines else None

@@ -6,17 +6,15 @@ The order: markup, then the lexicon in what is left as words, then cues as the m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import markup
 from fishpipe.manifest.cues import CUES, Finding, has_words, meant_cue, performed, spelled_cue, tidied
 from fishpipe.manifest.markup import PLAIN, Break, Cue, Instead, Style, Words
-from fishpipe.manifest.sentences import cuts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,8 +80,7 @@ class Silence(Struct, frozen=True):
     micros: int
 
 
-@dataclass
-class Spoken:
+class Spoken(Struct):
     """The pieces of a text, in order, and what is to say of it; `whole` is it uncut, where it was only too long."""
 
     pieces: list[Piece | Silence] = field(default_factory=list)
@@ -277,6 +274,8 @@ def _cut(runs: Sequence[Run], style: Style, asked: Asked) -> list[Piece]:
         if not run.plain:
             whole.append((at, at + len(run.measured)))
         at += len(run.measured)
+    from fishpipe.manifest.sentences import cuts
+
     places = cuts("".join(run.measured for run in runs), asked.most, asked.language, whole)
     parts: list[list[Run]] = []
     for part in _parted(runs, places):

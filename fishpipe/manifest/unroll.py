@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.definitions import is_variable, main_language, segment_fields
-from fishpipe.manifest.dialogue import spread_dialogue
 from fishpipe.manifest.nodes import BROKEN, Listing, Node, Scalar
 from fishpipe.manifest.template import is_template
 from fishpipe.manifest.textfiles import spread_document
@@ -151,6 +150,8 @@ class Unroller:
     def _lines(self, checked: Node) -> Sequence[Node]:
         if not isinstance(checked, nodes.Mapping):
             return ()
+        from fishpipe.manifest.dialogue import spread_dialogue
+
         known = (self.declared.voices, self.declared.cast) if self.declared.complete else None
         return list(spread_dialogue(checked, known, self.declared.line, self.cross))
 

@@ -24,6 +24,9 @@ _NAME: Final = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{64})\.(mp3|pcm)")
 _POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _LONGEST_POINTER: Final = 1024
 _BLOCK: Final = 1 << 20
+UNKNOWN: Final = -1
+# Of more clips than these the sizes are not looked at: one that was cut on the disk is seen when it is used.
+MOST_SIZES: Final = 2000
 
 
 class Clip(Struct, frozen=True, gc=False):
@@ -54,8 +57,8 @@ def clip_path(folder: Path, key: Fingerprint, digest: Digest, suffix: str) -> Pa
     return folder / key[:2] / f"{key}.{digest}.{suffix}"
 
 
-def scan(folder: Path) -> Iterator[Clip]:
-    """Each clip in the folder, in the order of the names."""
+def scan(folder: Path, *, sized: bool = True) -> Iterator[Clip]:
+    """Each clip in the folder, in the order of the names; where they are not `sized`, their sizes are not looked at."""
     if not folder.is_dir():
         return
     for shelf in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -65,7 +68,7 @@ def scan(folder: Path) -> Iterator[Clip]:
             name = entry.name
             if _NAME.fullmatch(name) and entry.is_file():
                 try:
-                    size = entry.stat().st_size
+                    size = entry.stat().st_size if sized else UNKNOWN
                 except FileNotFoundError:
                     continue
                 yield Clip(Fingerprint(name[:64]), Digest(name[65:129]), name[130:], entry.path, size)
@@ -106,16 +109,21 @@ def sorted_out(
     """
     found: dict[Fingerprint, Digest] = {}
     others: dict[Fingerprint, Digest] = {}
-    locks = lock.clips
+    locks, stored = lock.clips, calls.stored
     for clip in files:
         key, digest = clip.key, clip.digest
-        known, locked = calls.brief(key), locks.get(key)
-        recorded = known.digest if known else None
-        size = known.size if known is not None and recorded == digest else None
-        if clip.size == 0 or size not in (None, clip.size):
+        known, locked = stored.get(key), locks.get(key)
+        recorded, size = known if known is not None else _recorded(calls, key)
+        if clip.size == 0 or (recorded == digest and size is not None and clip.size not in (size, UNKNOWN)):
             continue
         if (locked or recorded) in (None, digest):
             found.setdefault(key, digest)
         elif locked is not None:
             others.setdefault(key, digest)
     return found, {key: digest for key, digest in others.items() if key not in found}
+
+
+def _recorded(calls: Calls, key: Fingerprint) -> tuple[Digest | None, int | None]:
+    """The digest and size that the ledger has of a clip, whatever its state."""
+    found = calls.brief(key)
+    return (found.digest, found.size) if found is not None else (None, None)

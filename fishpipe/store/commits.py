@@ -7,7 +7,6 @@ row, whatever the number of calls.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from fishpipe.errors import StoreError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
 
@@ -23,6 +23,8 @@ class Turns:
     """Made on the thread of a running loop."""
 
     def __init__(self) -> None:
+        import asyncio
+
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._waiting: asyncio.Future[None] | None = None
@@ -40,6 +42,8 @@ class Turns:
 
     async def settled(self) -> None:
         """Wait until all that was written before is committed. Raises StoreError."""
+        import asyncio
+
         if self._waiting is not None:
             await asyncio.shield(self._waiting)
 

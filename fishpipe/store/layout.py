@@ -20,7 +20,7 @@ ledger.db  every paid call and what became of it: without it, calls in flight ca
 clips/     the audio that was paid for; each name is the call's fingerprint and the bytes' sha256
 parts/     downloads that are not whole yet
 stamp      what the last build that had nothing to do looked at
-units/     pieces of outputs, as they were encoded: all can be made again
+units.db   pieces of outputs, as they were encoded: all can be made again
 sandbox/   the state of the sandbox, if this project uses it
 draft/     builds with another provider than the manifest's
 
@@ -51,7 +51,7 @@ class Layout(Struct, frozen=True):
     @property
     def units(self) -> Path:
         """Encoded pieces of outputs."""
-        return self.state / "units"
+        return self.state / "units.db"
 
     @property
     def stamp(self) -> Path:

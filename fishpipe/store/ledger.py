@@ -101,9 +101,13 @@ class Ledger:
 
     def calls(self) -> Calls:
         """All calls."""
+        plain = "kind = 'clip' AND state = 'stored' AND digest IS NOT NULL"
         with self._lock:
-            briefs = self._db.execute("SELECT fingerprint, kind, state, digest, size FROM calls").fetchall()
-        return Calls({row[0]: Brief._make(row) for row in briefs}, self._rows)
+            stored = self._db.execute(f"SELECT fingerprint, digest, size FROM calls WHERE {plain}").fetchall()  # noqa: S608  (constants)
+            query = f"SELECT fingerprint, kind, state, digest, size FROM calls WHERE NOT ({plain})"  # noqa: S608
+            others = self._db.execute(query).fetchall()
+        briefs = {key: Brief(*rest) for key, *rest in others}
+        return Calls({key: (digest, size) for key, digest, size in stored}, briefs, self._rows)
 
     def _rows(self, keys: Iterable[Fingerprint] | None) -> Iterator[CallRow]:
         """The rows of some calls, or of all."""

@@ -20,10 +20,10 @@ from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.locking import locked_row, voices_of
 from fishpipe.snapshot import AssetInfo, CallRow, Calls, OutputRow, Snapshot
-from fishpipe.store.clips import Clip, clip_path, scan, sorted_out
+from fishpipe.store.clips import MOST_SIZES, Clip, clip_path, scan, sorted_out
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
-from fishpipe.store.units import note_units, read_unit, touch_unit, unused_units, write_unit
+from fishpipe.store.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,6 +51,7 @@ class ProjectStore:
         self.shared = shared
         self.unshared: str | None = None
         self.gains: dict[str, Mapping[str, Any]] = {}
+        self.units = Units(layout.units, now)
         self._pieces: set[str] = set()
         self._are_noted = False
         self._ledger = ledger
@@ -64,9 +65,11 @@ class ProjectStore:
         """Open for writing; the folders are there. A stamp ends with it. Raises StoreError."""
         layout.stamp.unlink(missing_ok=True)
         ledger = Ledger.open(layout.ledger, now)
+        store = cls(layout, ledger, now, shared)
         try:
-            yield cls(layout, ledger, now, shared)
+            yield store
         finally:
+            store.units.close()
             ledger.close()
 
     @classmethod
@@ -76,7 +79,9 @@ class ProjectStore:
     ) -> Iterator[ProjectStore]:
         """Open without writing a byte. Raises StoreError."""
         with Ledger.reading(layout.ledger, now) as ledger:
-            yield cls(layout, ledger, now, shared)
+            store = cls(layout, ledger, now, shared)
+            yield store
+            store.units.close()
 
     @property
     def ledger(self) -> Ledger:
@@ -105,7 +110,7 @@ class ProjectStore:
         """The world as a plan of `graph` sees it; `calls` are those of `calls()`."""
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
-        files = chain(scan(self.layout.clips), theirs)
+        files = chain(scan(self.layout.clips, sized=len(graph.clips) <= MOST_SIZES), theirs)
         clips, others = sorted_out(files, calls, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
@@ -141,13 +146,13 @@ class ProjectStore:
             known_row = snapshot.calls.get(key)
             if known_row is not None and voice.voice.consent not in (None, known_row.consent):
                 self.ledger.agree(key, voice.voice.consent or "")
-        for key, step in graph.clips.items():
+        for key in graph.clips:
             known, digest = snapshot.calls.brief(key), snapshot.clips.get(key)
             stale = known is None or known.state != "stored" or known.digest != digest
             if digest is not None and stale:
-                self._adopt(step, snapshot.lock, digest)
+                self._adopt(graph.clips[key], snapshot.lock, digest)
             elif digest is None and key in snapshot.lock.clips and (known is None or known.state == "stored"):
-                self.ledger.adopt(locked_row(step, snapshot.lock))
+                self.ledger.adopt(locked_row(graph.clips[key], snapshot.lock))
 
     def _adopt(self, step: ClipStep, lock: Lock, digest: Digest) -> None:
         known_there = lock.clips.get(step.fingerprint) == digest
@@ -328,14 +333,14 @@ class ProjectStore:
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
         """An encoded unit, and when it was last known to be right (Unix seconds)."""
-        found = read_unit(self.layout.units, key)
+        found = self.units.read(key)
         if found is not None:
             self._use(key)
         return found
 
     def touch_unit(self, key: str) -> None:
         """What a unit was made of was looked at again."""
-        touch_unit(self.layout.units, key)
+        self.units.touch(key)
 
     def _use(self, key: str) -> None:
         """Count a unit among those of the outputs that are made next."""
@@ -346,12 +351,12 @@ class ProjectStore:
     def keep_unit(self, key: str, data: bytes) -> None:
         """Keep an encoded unit."""
         self._use(key)
-        write_unit(self.layout.units, key, data)
+        self.units.keep(key, data)
 
-    def unused_units(self) -> list[Path]:
-        """The files of units that no output was made of which is there."""
+    def unused_units(self) -> list[tuple[str, int, float]]:
+        """(key, bytes, time) of the units that no output was made of which is there."""
         names = self._ledger.outputs() if self._ledger else {}
-        return list(unused_units(self.layout.units, [name for name in names if (self.layout.state / name).exists()]))
+        return self.units.unused(name for name in names if (self.layout.state / name).exists())
 
     def stitched(self, path: Path, recipe: str, made: Made, clips: Iterable[Fingerprint]) -> None:
         """An output was made; its file's size and time are kept, so that an edit of it is seen."""
@@ -360,7 +365,7 @@ class ProjectStore:
             recipe=recipe, digest=digest, rate=made.rate, length=made.length, packed=json.dumps(made.places)
         )
         stat = path.stat()
-        note_units(self.layout.units, self._name(path), self._pieces)
+        self.units.note(self._name(path), self._pieces)
         self._are_noted = True
         self.ledger.stitched(self._name(path), row, stat.st_size, stat.st_mtime_ns)
         self.ledger.used(clips)

@@ -1,81 +1,128 @@
-"""Encoded units on disk, in ``units/ab/KEY``: derived, so neither flushed nor missed; a broken one is none.
+"""Encoded units, all in one file (``units.db``): derived, so neither flushed nor missed; a broken one is none.
 
-``units/of/`` has a list for each output: the units that it was made of.
+An output has thousands of them, and as many files would be what a folder, a backup and a `du` are slow with. SQLite is
+the box: a kill loses the last few, and a power cut at the most all of them, which costs an encode.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import sqlite3
+import threading
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from fishpipe.store.network import is_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS units (key TEXT PRIMARY KEY, at REAL NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS used (output TEXT, key TEXT, PRIMARY KEY (output, key)) WITHOUT ROWID;
+"""
+# So many changes have one commit.
+_BATCH: Final = 100
 
-def read_unit(folder: Path, key: str) -> tuple[bytes, float] | None:
-    """A unit's bytes, before which their CRC-32 lies, and when they were last known to be right (Unix seconds).
 
-    None where there are none that are whole.
+class Units:
+    """The units of a project, which is held; opened when it is first asked. All threads may use it.
+
+    A disk that refuses, or a file that is none, costs an encode, and is not told.
     """
-    try:
-        # An output has thousands: os is several times as fast as pathlib here.
-        descriptor = os.open(f"{folder}/{key[:2]}/{key}", os.O_RDONLY)
-    except OSError:
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        self._path, self._now = path, now
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._waiting = 0
+
+    def read(self, key: str) -> tuple[bytes, float] | None:
+        """A unit's bytes, and when they were last known to be right (Unix seconds); None where none are whole."""
+        with self._lock, suppress(sqlite3.Error):
+            found = self._opened().execute("SELECT data, at, crc FROM units WHERE key = ?", (key,)).fetchone()
+            if found is not None and found[0] and zlib.crc32(found[0]) == found[2]:
+                return found[0], found[1]
         return None
-    try:
-        stat = os.fstat(descriptor)
-        data = os.read(descriptor, stat.st_size)
-        while len(data) < stat.st_size and (more := os.read(descriptor, stat.st_size)):
-            data += more
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    whole = memoryview(data)[4:]
-    if not whole or zlib.crc32(whole) != int.from_bytes(data[:4], "big"):
-        return None
-    return whole.tobytes(), stat.st_mtime
 
+    def keep(self, key: str, data: bytes) -> None:
+        """Keep a unit's bytes."""
+        row = (key, self._now(), zlib.crc32(data), data)
+        self._change("INSERT OR REPLACE INTO units (key, at, crc, data) VALUES (?, ?, ?, ?)", [row])
 
-def touch_unit(folder: Path, key: str) -> None:
-    """A unit is right now: what it was made of was looked at again."""
-    with suppress(OSError):
-        os.utime(folder / key[:2] / key)
+    def touch(self, key: str) -> None:
+        """A unit is right now: what it was made of was looked at again."""
+        self._change("UPDATE units SET at = ? WHERE key = ?", [(self._now(), key)])
 
+    def note(self, output: str, keys: Iterable[str]) -> None:
+        """Remember what an output was made of."""
+        self._change("DELETE FROM used WHERE output = ?", [(output,)])
+        self._change("INSERT OR IGNORE INTO used VALUES (?, ?)", [(output, key) for key in keys])
+        self._commit()
 
-def write_unit(folder: Path, key: str, data: bytes) -> None:
-    """Keep a unit's bytes; a disk that refuses, or a kill, costs an encode next time."""
-    path = folder / key[:2] / key
-    with suppress(OSError):
+    def unused(self, outputs: Iterable[str]) -> list[tuple[str, int, float]]:
+        """(key, bytes, time) of the units that none of the outputs was made of."""
+        if not self._path.exists():
+            return []
+        there = set(outputs)
+        with self._lock, suppress(sqlite3.Error):
+            db = self._opened()
+            used = {key for output, key in db.execute("SELECT output, key FROM used") if output in there}
+            rows = db.execute("SELECT key, length(data), at FROM units ORDER BY key")
+            return [row for row in rows if row[0] not in used]
+        return []
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Delete units, and give their room back."""
+        self._change("DELETE FROM units WHERE key = ?", [(key,) for key in keys])
+        self._commit()
+        with self._lock, suppress(sqlite3.Error):
+            self._opened().execute("VACUUM")
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._commit()
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _change(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        with self._lock, suppress(sqlite3.Error):
+            db = self._opened()
+            if not db.in_transaction:
+                db.execute("BEGIN IMMEDIATE")
+            db.executemany(statement, rows)
+            self._waiting += 1
+        if self._waiting >= _BATCH:
+            self._commit()
+
+    def _commit(self) -> None:
+        with self._lock:
+            self._waiting = 0
+            if self._db is not None and self._db.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._db.execute("COMMIT")
+
+    def _opened(self) -> sqlite3.Connection:
+        """The open file; one that is broken is begun anew. Raises sqlite3.Error."""
+        if self._db is None:
+            try:
+                self._db = self._open()
+            except sqlite3.DatabaseError:
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
+                self._db = self._open()
+        return self._db
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
         try:
-            file = path.open("wb")
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = path.open("wb")
-        with file:
-            file.write(zlib.crc32(data).to_bytes(4, "big"))
-            file.write(data)
-
-
-def note_units(folder: Path, output: str, keys: Iterable[str]) -> None:
-    """Remember what an output was made of."""
-    path = _list_of(folder, output)
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.write_text("\n".join(sorted(keys)))
-
-
-def unused_units(folder: Path, outputs: Iterable[str]) -> Iterator[Path]:
-    """The units that none of the outputs was made of, and the lists of others."""
-    lists = {_list_of(folder, output) for output in outputs}
-    used = {key for path in lists if path.exists() for key in path.read_text().split()}
-    yield from (path for path in sorted(folder.glob("of/*")) if path not in lists)
-    yield from (path for path in sorted(folder.glob("??/*")) if path.parent.name != "of" and path.name not in used)
-
-
-def _list_of(folder: Path, output: str) -> Path:
-    return folder / "of" / hashlib.sha256(output.encode()).hexdigest()
+            db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self._path.parent) else 'WAL'}")
+            db.execute("PRAGMA synchronous = OFF")
+            db.executescript(_TABLES)
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db

@@ -41,7 +41,7 @@ def test_gc_spares_lines_takes_locks_and_history(cli: Cli, write: Write, service
     assert cli("retake", "one/harbour", "-n", "2").code == 0
     everything = clips()
     assert len(everything) == 8
-    assert "pieces of earlier outputs: 3 files" in cli("gc").err
+    assert "pieces of earlier outputs: 3, " in cli("gc").err
     assert clips() == everything, "the lock names all of them"
     assert "3 removed" in cli("lock", "--prune").out
     assert cli("gc").out == "nothing to delete\n", "the last commits' locks name them"
@@ -170,7 +170,7 @@ def test_gc_spares_what_any_readable_lock_names(cli: Cli, write: Write, service:
     changed = {"no head": text.partition("\n")[2], "blank": f"\n{text}", "space": f" {text}", "bom": f"\ufeff{text}"}
     lock.write_text(changed[change])
     before = clips()
-    assert "pieces of earlier outputs: 1 file" in cli("gc").err
+    assert "pieces of earlier outputs: 1, " in cli("gc").err
     assert clips() == before
     lock.rename("sibling.lock")
     assert cli("lock", "--from-ledger").code == 0

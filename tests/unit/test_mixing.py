@@ -18,9 +18,10 @@ from fishpipe.audio.wav import WavWriter
 from fishpipe.errors import AudioError, DamagedClip, Span
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, LaidBed
+from fishpipe.machine import SystemClock
 from fishpipe.manifest.model import Asset, Bed, Edits, Micros
 from fishpipe.ports import ClipFile, Job
-from fishpipe.store.units import read_unit, write_unit
+from fishpipe.store.units import Units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,7 +249,7 @@ def test_there_is_no_crossfade_into_silence(tmp_path: Path) -> None:
 def test_a_clip_that_is_damaged_while_it_is_prepared_is_still_told_by_the_stitch(tmp_path: Path) -> None:
     clips = {Fingerprint("0"): clip(tmp_path, 0)}
     job = Job(step=output(tmp_path / "a.mp3", [0]), channels=1)
-    store = Folder(tmp_path / "units")
+    store = Folder(tmp_path / "units.db")
     Stitcher(store, {}, lambda _: None).assemble([job], clips)
     path = clips[Fingerprint("0")].path
     time.sleep(0.02)
@@ -263,12 +264,12 @@ def test_a_clip_that_is_damaged_while_it_is_prepared_is_still_told_by_the_stitch
 class Folder(Memory):
     """Units on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.folder = folder
+        self.kept = Units(path, SystemClock().now)
 
     def unit(self, key: str) -> tuple[bytes, float] | None:
-        return read_unit(self.folder, key)
+        return self.kept.read(key)
 
     def keep_unit(self, key: str, data: bytes) -> None:
-        write_unit(self.folder, key, data)
+        self.kept.keep(key, data)
