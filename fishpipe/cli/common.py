@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fishpipe.access import Setting
-    from fishpipe.errors import ManifestError, Problem
+    from fishpipe.errors import FishpipeError, ManifestError, Problem
     from fishpipe.manifest.model import ProviderName
     from fishpipe.project import Choices, Project
 
@@ -235,6 +235,19 @@ def answer(arguments: Arguments, data: Mapping[str, Any], words: str) -> None:
         out(json.dumps(data, ensure_ascii=False, indent=2))
     elif not arguments.quiet:
         out(words)
+
+
+def tell_error(error: FishpipeError) -> int:
+    """Say what went wrong; returns the exit code."""
+    from fishpipe.errors import ManifestError
+
+    if isinstance(error, ManifestError):
+        from fishpipe.report.problems import problems_text
+
+        err(problems_text(error.problems, error.sources))
+    else:
+        err(str(error))
+    return error.exit_code
 
 
 def is_terminal() -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import click
+    from click.shell_completion import CompletionItem
 
 VERBS = {
     "init": "Make a new project, ready to build in the sandbox.",
@@ -21,6 +22,7 @@ VERBS = {
     "lint": "Look for what is probably not meant, and mend it.",
     "plan": "Show what a build would call, why, and for how much.",
     "build": "Speak what is new, and stitch what changed.",
+    "watch": "Build again whenever a file is saved.",
     "status": "Show what is built, stale, in doubt; what was spent.",
     "explain": "Show why a segment would be spoken again.",
     "graph": "Draw the steps: dot or mermaid.",
@@ -69,8 +71,6 @@ def _run(arguments: Sequence[str], request: Request | None) -> int:
 
     import click
 
-    from fishpipe.errors import FishpipeError
-
     # A manifest becomes many small values that are kept: to look through them again and again finds nothing.
     gc.set_threshold(200_000, 20, 20)
     try:
@@ -84,20 +84,27 @@ def _run(arguments: Sequence[str], request: Request | None) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except FishpipeError as error:
-        return _expected(error)
     except BrokenPipeError:
         return _unread()
-    except OSError as error:
-        import errno
+    except Exception as error:  # noqa: BLE001  (the boundary)
+        return _wrong(error)
+    return result if isinstance(result, int) else 0
 
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
-            return _unexpected(error)
+
+def _wrong(error: Exception) -> int:
+    """Say what went wrong; returns the exit code."""
+    import errno
+
+    from fishpipe.errors import FishpipeError
+
+    if isinstance(error, FishpipeError):
+        from fishpipe.cli.common import tell_error
+
+        return tell_error(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}. Nothing that was paid for is lost")
         return 1
-    except Exception as error:  # noqa: BLE001  (the boundary)
-        return _unexpected(error)
-    return result if isinstance(result, int) else 0
+    return _unexpected(error)
 
 
 def _answer(words: str, warnings: str) -> int:
@@ -137,6 +144,13 @@ def _group() -> click.Group:
                 shown.help = (shown.help or "").replace("\\b", "\b")
             return command
 
+        def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+            """The verbs by their names, of which none is loaded; then the options."""
+            from click.shell_completion import CompletionItem
+
+            verbs = [CompletionItem(name, help=words) for name, words in VERBS.items() if name.startswith(incomplete)]
+            return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
         def resolve_command(
             self, ctx: click.Context, args: list[str]
         ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -154,18 +168,6 @@ def _group() -> click.Group:
 
     group = Verbs(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
     return click.version_option(__version__, "-V", "--version", message="fishpipe %(version)s")(group)
-
-
-def _expected(error: Exception) -> int:
-    from fishpipe.errors import FishpipeError, ManifestError
-
-    if isinstance(error, ManifestError):
-        from fishpipe.report.problems import problems_text
-
-        _say(problems_text(error.problems, error.sources))
-    else:
-        _say(str(error))
-    return error.exit_code if isinstance(error, FishpipeError) else 1
 
 
 def _unexpected(error: Exception) -> int:
