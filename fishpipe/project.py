@@ -8,9 +8,9 @@ with project.session() as session:
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ from fishpipe.machine import SystemClock, calls_for_open_files, on_signals, resp
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, make_plan
 from fishpipe.ports import RunContext, RunLimits
-from fishpipe.store.durable import flush
+from fishpipe.store.durable import flush, write_whole
 from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from fishpipe.runner.run import RunOptions
     from fishpipe.snapshot import Snapshot
     from fishpipe.store.shared import SharedClips
+
+
+# So many files that were parsed are kept, the latest.
+_MOST_PARSED: Final = 2000
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -219,6 +223,20 @@ class Project(Struct, frozen=True, kw_only=True):
             if key in lock.clips:
                 session.store.share(key, lock.clips[key], session.graph.clips[key].format)
 
+    def keep_parsed(self) -> None:
+        """Keep what was parsed of large files; the project is held. A disk that refuses costs nothing."""
+        from fishpipe.manifest.parsed import packed
+
+        folder = self.manifest.root / ".fishpipe" / "parsed"
+        with suppress(OSError):
+            for key, node in self.manifest.parsed.items():
+                if (data := packed(node)) is not None:
+                    folder.mkdir(exist_ok=True, mode=0o700)
+                    write_whole(folder / key, data)
+            kept = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
+            for entry in kept[_MOST_PARSED:]:
+                os.unlink(entry.path)  # noqa: PTH108  (an entry of scandir)
+
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""
         plan = make_plan(session.graph, session.snapshot, self.prices, options)
@@ -378,4 +396,5 @@ def _loaded(path: Path, choices: Choices, texts: Mapping[str, str] | None = None
         allow_outside=choices.allow_outside,
         strict=choices.strict and texts is None,
         texts=texts,
+        cache=None if texts is not None else path.parent / ".fishpipe" / "parsed",
     )

@@ -81,6 +81,7 @@ def build(
             stamper.keep(project, session.plan)
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
+        project.keep_parsed()
         if refresh and not _refreshed(project, session):
             return 1
         decided = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())

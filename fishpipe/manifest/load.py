@@ -22,6 +22,7 @@ from fishpipe.manifest.crosscheck import crosscheck
 from fishpipe.manifest.definitions import is_pattern
 from fishpipe.manifest.model import ProviderName
 from fishpipe.manifest.nodes import Listing, Scalar, entries_of, names_of, resolve, to_data
+from fishpipe.manifest.parsed import Parser
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 from fishpipe.manifest.places import Places
 from fishpipe.manifest.profiles import overlaid
@@ -63,13 +64,16 @@ def load(
     allow_outside: bool = False,
     strict: bool = False,
     texts: Mapping[str, str] | None = None,
+    cache: Path | None = None,
 ) -> Manifest:
     """The manifest at `path` under some profiles, the later on top; `texts` are what files hold instead, by name.
 
-    Raises ManifestError with every problem found; if `strict`, warnings are problems.
+    `cache` is a folder of files that were parsed before. Raises ManifestError with every problem found; if `strict`,
+    warnings are problems.
     """
     overrides = {name: resolve(value) if value else "" for name, value in (variables or {}).items()}
     loader = _Loader(path, overrides, tuple(profiles), allow_outside=allow_outside, replaced=texts or {})
+    loader.parser = Parser(cache)
     manifest = loader.load()
     if manifest is not None:
         loader.problems += crosscheck(manifest, loader.known_scripts, allow_outside=allow_outside)
@@ -101,6 +105,7 @@ class _Loader(Struct, dict=True):
 
     def __post_init__(self) -> None:
         self.places = Places(self.texts)
+        self.parser = Parser(None)
 
     def load(self) -> Manifest | None:
         queue: list[tuple[Path, Span | None]] = [(self.path, None)]
@@ -124,7 +129,9 @@ class _Loader(Struct, dict=True):
         )
         made = builder.manifest()
         own = next((name for name in get_args(ProviderName) if name == before), made.provider.name)
-        return replace(made, own_provider=own, texts=self.texts, looked_at=tuple(self.looked_at))
+        return replace(
+            made, own_provider=own, texts=self.texts, looked_at=tuple(self.looked_at), parsed=self.parser.fresh
+        )
 
     def _sections(self, checker: Checker, scope: dict[str, Any]) -> dict[str, nodes.Node | None]:
         """The checked sections of all files, merged; the scripts with all that they unroll to, in their order."""
@@ -236,7 +243,7 @@ class _Loader(Struct, dict=True):
         text, problems = self._taken(path, shown, data)
         if not text and problems:
             return []
-        node, problems = source.parse(text, shown)
+        node, problems = self.parser.parse(text, shown)
         self.problems += problems
         if node is None or (isinstance(node, Scalar) and node.value is None):
             if not problems:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fishpipe.errors import Problem, Span
-    from fishpipe.manifest.nodes import Late
+    from fishpipe.manifest.nodes import Late, Node
 
 Micros = NewType("Micros", int)
 Usd = NewType("Usd", float)
@@ -355,7 +355,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     `store` is a folder for clips beside `.fishpipe`, `warnings` are what may be meant, and probably is not.
     `own_provider` is what it names without a profile, `texts` are those of the files by name, and `looked_at` are
-    (kind, path, mark) of all that was read, as :mod:`fishpipe.stamp` has them.
+    (kind, path, mark) of all that was read, as :mod:`fishpipe.stamp` has them; `parsed` are files by the keys that they
+    may be kept under, as nodes.
     """
 
     path: Path
@@ -373,3 +374,4 @@ class Manifest(Struct, frozen=True, kw_only=True):
     respelled: frozenset[str] = frozenset()
     texts: Mapping[str, str] = field(default_factory=dict)
     looked_at: tuple[tuple[str, str, str], ...] = ()
+    parsed: Mapping[str, Node] = field(default_factory=dict)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from fishpipe.errors import Span  # noqa: TC001  (what nodes are decoded to)
+
 if TYPE_CHECKING:
     from collections import abc
     from collections.abc import Iterator
-
-    from fishpipe.errors import Span
 
 Value = str | int | float | bool | None
 
@@ -32,7 +32,7 @@ _WORDS: Final[dict[str, Value]] = {
 NUMERIC: Final = "-+.0123456789"
 
 
-class Scalar(Struct, frozen=True, gc=False):
+class Scalar(Struct, frozen=True, gc=False, array_like=True, tag="value"):
     """One value; `raw` is what was written, without its quotes."""
 
     span: Span
@@ -42,13 +42,13 @@ class Scalar(Struct, frozen=True, gc=False):
     height: int = 1
 
 
-class Late(Scalar, frozen=True, gc=False):
+class Late(Scalar, frozen=True, gc=False, array_like=True, tag="late"):
     """A template that waits for names which are not known yet; `scope` has the others."""
 
     scope: abc.Mapping[str, Any] = field(default_factory=dict)
 
 
-class Listing(Struct, frozen=True, gc=False):
+class Listing(Struct, frozen=True, gc=False, array_like=True, tag="list"):
     """A sequence of nodes; `size` counts all nodes below, `height` their levels."""
 
     span: Span
@@ -57,7 +57,7 @@ class Listing(Struct, frozen=True, gc=False):
     height: int = 1
 
 
-class Mapping(Struct, frozen=True, gc=False):
+class Mapping(Struct, frozen=True, gc=False, array_like=True, tag="map"):
     """Keys, each a scalar with its own span, and their nodes; `dropped` are keys whose values were wrong."""
 
     span: Span

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from fishpipe.locking import would_change
 from fishpipe.report.prose import because, clock, count, money, short
 
 if TYPE_CHECKING:
-    from fishpipe.graph.steps import Graph, OutputStep
+    from fishpipe.graph.steps import Graph, Item, OutputStep
     from fishpipe.plan import Plan, Reason
-    from fishpipe.snapshot import OutputRow, Snapshot
+    from fishpipe.snapshot import Snapshot
 
 
 def status_data(graph: Graph, snapshot: Snapshot, plan: Plan, spent: float) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def _output(step: OutputStep, snapshot: Snapshot, reason: Reason | None) -> dict
     there = snapshot.files.get(str(step.output.path)) != "absent"
     state = "up to date" if reason is None else "stale" if row and there else "missing"
     # The places on record are those of the items as they were stitched: of use only while nothing has changed.
-    valid = row is not None and reason is None
+    places = row.places if row is not None and reason is None else ()
+    rate = row.rate if row is not None else 0
     return {
         "path": step.output.shown,
         "script": step.script,
@@ -82,20 +84,19 @@ def _output(step: OutputStep, snapshot: Snapshot, reason: Reason | None) -> dict
         "seconds": row.length / row.rate if row and there else None,
         "samples": row.length if row and there else None,
         "sample_rate": step.output.sample_rate,
-        "segments": [_segment(step, number, row if valid else None) for number in range(len(step.items))],
+        "segments": [_segment(item, rate, place) for item, place in zip_longest(step.items, places[: len(step.items)])],
     }
 
 
-def _segment(step: OutputStep, number: int, row: OutputRow | None) -> dict[str, Any]:
-    item = step.items[number]
+def _segment(item: Item, rate: int, place: tuple[int, int] | None) -> dict[str, Any]:
     kind = "text" if item.clip else "audio" if item.asset else "pause"
     data: dict[str, Any] = {"address": item.address, "place": str(item.span), "kind": kind}
     for name in ("chapter", "caption", "text"):
         if getattr(item, name) is not None:
             data[name] = getattr(item, name)
-    if row is not None:
-        start, end = row.places[number]
-        data |= {"start": start, "end": end, "start_seconds": start / row.rate, "end_seconds": end / row.rate}
+    if place is not None:
+        start, end = place
+        data |= {"start": start, "end": end, "start_seconds": start / rate, "end_seconds": end / rate}
     return data
 
 
@@ -118,19 +119,19 @@ def _lock(lock: dict[str, Any]) -> str:
 def _clips(graph: Graph, snapshot: Snapshot) -> dict[str, Any]:
     counts = {"stored": 0, "to_speak": 0, "to_collect": 0, "in_doubt": 0, "failed": 0}
     problems = []
-    for key, step in graph.clips.items():
-        row = snapshot.calls.get(key)
-        state = row.state if row else None
+    for key in graph.clips:
         if key in snapshot.clips:
             counts["stored"] += 1
             continue
+        row = snapshot.calls.get(key)
+        state = row.state if row else None
         group = {
             "submitted": "to_collect", "answered": "to_collect", "fetched": "to_collect",
             "intended": "in_doubt", "lost": "in_doubt", "failed": "failed",
         }.get(state or "", "to_speak")  # fmt: skip
         counts[group] += 1
         if row is not None and (group in ("in_doubt", "failed") or row.error):
-            use = step.uses[0]
+            use = graph.clips[key].uses[0]
             shown = group.replace("_", " ")
             problems.append({"address": use.address, "place": str(use.span), "state": shown, "error": row.error or ""})
     return {**counts, "problems": problems}

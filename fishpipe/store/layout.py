@@ -19,6 +19,7 @@ This folder is fishpipe's memory of the project beside it. It is not committed.
 ledger.db  every paid call and what became of it: without it, calls in flight cannot be collected
 clips/     the audio that was paid for; each name is the call's fingerprint and the bytes' sha256
 parts/     downloads that are not whole yet
+parsed/    large files of the manifest, as they were parsed
 stamp      what the last build that had nothing to do looked at
 units.db   pieces of outputs, as they were encoded: all can be made again
 sandbox/   the state of the sandbox, if this project uses it

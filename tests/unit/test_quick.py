@@ -22,6 +22,8 @@ from fishpipe.lock import Entry, _take_in, _take_in_clip
 from fishpipe.manifest import source, stretches
 from fishpipe.manifest.load import load
 from fishpipe.manifest.model import Edits, ExistingVoice, Manifest, Micros, Output, Settings
+from fishpipe.manifest.nodes import Listing, Mapping, Node, Scalar, spelled
+from fishpipe.manifest.parsed import _decoder, packed
 from fishpipe.manifest.quick import Lines
 from fishpipe.manifest.segments import SegmentBuilder
 from fishpipe.recipes import recipe
@@ -113,6 +115,37 @@ def test_long_lists_are_read_by_stretches_and_only_where_they_stand() -> None:
     for other in (f"a: |\n{lines}", f"a:\n  b:\n{lines}  c: [\n", f"a: '\n{lines}'\n"):
         assert source._by_stretches(other, "a.yaml") is None
         assert source.parse(other, "a.yaml") == source._parse(other, "a.yaml")
+
+
+@THOROUGH
+@given(documents())
+def test_a_file_that_was_kept_is_what_was_parsed(text: str) -> None:
+    node, problems = source.parse(text, "a.yaml")
+    data = packed(node) if node is not None and not problems else None
+    if node is not None and data is not None:
+        again = _decoder().decode(data)
+        assert again == node
+        assert [spelled(value) for value in numbers(again)] == [spelled(value) for value in numbers(node)]
+
+
+def numbers(node: Node) -> list[object]:
+    match node:
+        case Scalar(value=value):
+            return [value]
+        case Listing(items=items):
+            return [value for item in items for value in numbers(item)]
+        case Mapping(entries=entries):
+            return [value for pair in entries for item in pair for value in numbers(item)]
+
+
+def test_a_number_that_would_lose_its_spelling_is_not_kept() -> None:
+    for text in ("a: 1.50\n", "a: [0x10]\n", "a: 1e3\n", "a: 123456789012345678901234567890\n"):
+        node, _ = source.parse(text, "a.yaml")
+        assert node is not None
+        assert packed(node) is None
+    node, _ = source.parse("a: [1, 2.5, -3, true, null, x, '1.50', \"0x10\"]\n", "a.yaml")
+    assert node is not None
+    assert packed(node) is not None
 
 
 FIELDS: dict[str, list[str]] = {
