@@ -21,6 +21,8 @@ Value = str | int | float | bool | None
 BROKEN: Final[Any] = object()
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _INT: Final = re.compile(r"[-+]?[0-9]{1,39}")
+_OCTAL: Final = re.compile("0o[0-7]{1,20}")
+_HEX: Final = re.compile("0x[0-9a-fA-F]{1,16}")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NON_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Final[dict[str, Value]] = {
@@ -119,9 +121,9 @@ def resolve(raw: str) -> Value:
         return _WORDS.get(raw, raw)
     if _INT.fullmatch(raw):
         return _spelling(SpelledInt(raw), raw)
-    if re.fullmatch("0o[0-7]{1,20}", raw):
+    if raw[:2] == "0o" and _OCTAL.fullmatch(raw):
         return int(raw, 8)
-    if re.fullmatch("0x[0-9a-fA-F]{1,16}", raw):
+    if raw[:2] == "0x" and _HEX.fullmatch(raw):
         return int(raw, 16)
     if _FLOAT.fullmatch(raw) and len(raw) < 40 and math.isfinite(float(raw)):
         return _spelling(SpelledFloat(raw), raw)

@@ -6,6 +6,7 @@ back as they stand; all that this module is not sure of is left to it.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.manifest.conform import Schema, conforms, pattern
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # What has a meaning of its own, or is no single value.
 _NOT_PLAIN: Final = frozenset({"when", "for_each", "language", "references", "reference_id", "extra_body", "max_chars"})
+# Values that are written in so many characters are mostly of one line alone, and not remembered.
+_LONG: Final = 12
 
 
 class Lines:
@@ -73,7 +76,9 @@ class Lines:
         seen = (name, node.raw, node.value.__class__)
         found = self._seen.get(seen)
         if found is None:
-            found = self._seen[seen] = name in self._plain and _admits(definition("spoken")["properties"][name], node)
+            found = name in self._plain and _admits(_field(name), node.value)
+            if len(node.raw) < _LONG:
+                self._seen[seen] = found
         return found
 
     def _is_prosody(self, node: Mapping) -> bool:
@@ -82,23 +87,28 @@ class Lines:
                 return False
             seen = (key.raw, value.raw, value.value.__class__)
             if seen not in self._seen:
-                properties = resolve(definition("spoken")["properties"]["prosody"], "")[0]["properties"]
-                self._seen[seen] = _admits(properties[key.raw], value)
+                self._seen[seen] = _admits(_field("prosody", key.raw), value.value)
             if not self._seen[seen]:
                 return False
         return bool(node.entries)
 
 
-def _admits(schema: Schema, node: Scalar) -> bool:
+@cache
+def _field(*path: str) -> tuple[tuple[Schema, ...], bool]:
+    """(what a field's value may be, as single schemas, whether a number may be made a whole one)."""
+    schema = definition("spoken")
+    for name in path:
+        schema = resolve(schema, "")[0]["properties"][name]
+    single = tuple(_scalars(schema))
+    return single, any(s.get("type") == "integer" or s.keys() & {"enum", "const"} for s in single)
+
+
+def _admits(field: tuple[tuple[Schema, ...], bool], value: Value) -> bool:
     """Whether a value is right as it stands: no template, and of no type that would be another's."""
-    value: Value = node.value
-    if isinstance(value, float) or (isinstance(value, str) and "{" in value):
-        return not isinstance(value, str) and not _wants_whole(schema) and _any_admits(schema, value)
-    return _any_admits(schema, value)
-
-
-def _any_admits(schema: Schema, value: Value) -> bool:
-    return any(conforms(value, branch) for branch in _scalars(schema))
+    single, is_whole = field
+    if (isinstance(value, str) and "{" in value) or (isinstance(value, float) and is_whole):
+        return False
+    return any(conforms(value, schema) for schema in single)
 
 
 def _scalars(schema: Schema) -> list[Schema]:
@@ -110,8 +120,3 @@ def _scalars(schema: Schema) -> list[Schema]:
     if branches and "properties" not in schema:
         return [single for branch in branches for single in _scalars(branch)]
     return [] if schema.get("type") in ("object", "array") else [schema]
-
-
-def _wants_whole(schema: Schema) -> bool:
-    """Whether a number may be made a whole one."""
-    return any(s.get("type") == "integer" or s.keys() & {"enum", "const"} for s in _scalars(schema))

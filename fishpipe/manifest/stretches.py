@@ -12,6 +12,7 @@ What is plain here is narrower than what YAML calls so: no escapes, no comments,
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -29,6 +30,8 @@ MARK: Final = "\ue000"
 # A stretch of fewer items is not worth its mark, and a file of fewer characters is read at once.
 _FEWEST: Final = 8
 _SMALL: Final = 8_000
+# Values of more characters are mostly of one line alone.
+_SHORT: Final = 12
 
 _KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,60}+"
 _NUMBER: Final = r"-?\d{1,9}+(?:\.\d{1,9}+)?"
@@ -61,43 +64,62 @@ class Stretch(Struct, frozen=True):
     def nodes(self, file: str) -> Iterator[Node]:
         """The items' nodes."""
         line, column = self.line + 1, self.indent + 3
-        keys: dict[str, Value] = {}
+        known = _Known()
         for match in self.matches:
             _, key, value, more = match.groups()
             if key is None:
-                yield _value(file, line, column, value)
+                yield known.node(file, line, column, value)
                 line += 1
                 continue
             span = Span(file, line, column, 1)
             entries = []
             size = height = 1
             for name, text in [(key, value), *_FIELD.findall(more)] if more else ((key, value),):
-                if name not in keys:
-                    keys[name] = resolve(name)
                 length = len(name)
-                node = _value(file, line, column + length + 2, text)
-                entries.append((Scalar(Span(file, line, column, length), keys[name], name), node))
+                node = known.node(file, line, column + length + 2, text)
+                entries.append((Scalar(Span(file, line, column, length), known.value(name), name), node))
                 size += node.size
                 height = max(height, node.height)
                 line += 1
             yield Mapping(span, tuple(entries), size, 1 + height)
 
 
-def _value(file: str, line: int, column: int, text: str) -> Node:
-    first = text[0]
-    if first in "\"'":
-        raw = text[1:-1]
-        return Scalar(Span(file, line, column, len(text)), raw, raw)
-    if first != "{":
-        return Scalar(Span(file, line, column, len(text)), resolve(text), text)
-    entries = []
-    for match in _PAIR.finditer(text):
-        name, number = match.groups()
-        at = column + match.start()
-        key = Scalar(Span(file, line, at, len(name)), resolve(name), name)
-        at += len(name) + 2
-        entries.append((key, Scalar(Span(file, line, at, len(number)), resolve(number), number)))
-    return Mapping(Span(file, line, column, 1), tuple(entries), 1 + len(entries), 2)
+class _Known:
+    """What was made of keys, short values and maps before: most stand in many lines."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Value] = {}
+        self._pairs: dict[str, list[tuple[str, Value, int, str, Value]]] = {}
+
+    def value(self, raw: str) -> Value:
+        """A plain scalar's value."""
+        if len(raw) > _SHORT:
+            return resolve(raw)
+        if raw not in self._values:
+            self._values[raw] = resolve(raw)
+        return self._values[raw]
+
+    def node(self, file: str, line: int, column: int, text: str) -> Node:
+        """The node of a value as it is written."""
+        first = text[0]
+        if first in "\"'":
+            raw = text[1:-1]
+            return Scalar(Span(file, line, column, len(text)), raw, raw)
+        if first != "{":
+            return Scalar(Span(file, line, column, len(text)), self.value(text), text)
+        entries = []
+        for name, key, at, raw, number in self._map(text):
+            place = Span(file, line, column + at, len(name))
+            behind = Span(file, line, column + at + len(name) + 2, len(raw))
+            entries.append((Scalar(place, key, name), Scalar(behind, number, raw)))
+        return Mapping(Span(file, line, column, 1), tuple(entries), 1 + len(entries), 2)
+
+    def _map(self, text: str) -> list[tuple[str, Value, int, str, Value]]:
+        """(key, its value, its offset, number, its value) of each pair."""
+        if text not in self._pairs:
+            found = [(match[1], match.start(), match[2]) for match in _PAIR.finditer(text)]
+            self._pairs[text] = [(name, resolve(name), at, raw, resolve(raw)) for name, at, raw in found]
+        return self._pairs[text]
 
 
 def without_stretches(text: str) -> tuple[str, dict[str, Stretch]]:
@@ -135,11 +157,17 @@ def _runs(text: str) -> Iterator[tuple[int, int, list[re.Match[str]]]]:
 
 
 def _is_plain(match: re.Match[str]) -> bool:
-    """Whether an item of several lines begins with a key, and has no key twice."""
-    if not match[4]:
-        return True
-    keys = [match[2], *(name for name, _ in _FIELD.findall(match[4]))]
-    return match[2] is not None and len(set(keys)) == len(keys)
+    """Whether an item of several lines begins with a key, and no map in it has a key twice."""
+    fields = [(match[2], match[3]), *(_FIELD.findall(match[4]) if match[4] else ())]
+    if len(fields) > 1 and (match[2] is None or len({name for name, _ in fields}) < len(fields)):
+        return False
+    return all(text[0] != "{" or _has_each_once(text) for _, text in fields)
+
+
+@lru_cache(maxsize=1024)
+def _has_each_once(text: str) -> bool:
+    keys = [name for name, _ in _PAIR.findall(text)]
+    return len(set(keys)) == len(keys)
 
 
 def _whole(text: str, run: list[re.Match[str]]) -> Iterator[tuple[int, int, list[re.Match[str]]]]:

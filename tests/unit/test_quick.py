@@ -30,7 +30,7 @@ from fishpipe.recipes import recipe
 from fishpipe.snapshot import Snapshot
 
 THOROUGH = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 WORDS = st.sampled_from(
@@ -59,7 +59,18 @@ WORDS = st.sampled_from(
             "#no",
             "no # yes",
         ),
-        *("a #b", "x#y", "{speed: 0.9}", "{speed: 1, volume: -2}", "{a: b}", "[1, 2]", "*alias", "&a words", "!tag x"),
+        *(
+            "a #b",
+            "x#y",
+            "{speed: 0.9}",
+            "{speed: 1, volume: -2}",
+            "{speed: 1, speed: 2}",
+            "{a: b}",
+            "[1, 2]",
+            "*alias",
+            "&a words",
+            "!tag x",
+        ),
         *(
             "|",
             ">",
