@@ -86,7 +86,7 @@ WORDS = st.sampled_from(
             "?q",
             "---",
         ),
-        *("", " two  spaces", "\ue0000", "<<", "=", "50%", "日本語", "x: y: z"),
+        *("{speed: 1, speed: 2}", "", " two  spaces", "\ue0000", "<<", "=", "50%", "日本語", "x: y: z"),
     ]
 )
 KEYS = st.sampled_from(["text", "voice", "id", "gap", "prosody", "Ana", "<<", "no", "true", "a b", "x-y", "text"])
