@@ -8,9 +8,9 @@ with project.session() as session:
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,7 +29,8 @@ from fishpipe.machine import SystemClock, calls_for_open_files, on_signals, resp
 from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, make_plan
 from fishpipe.ports import RunContext, RunLimits
-from fishpipe.store.durable import flush, write_whole
+from fishpipe.store.clips import MOST_SIZES
+from fishpipe.store.durable import flush
 from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
     from fishpipe.runner.run import RunOptions
     from fishpipe.snapshot import Snapshot
     from fishpipe.store.shared import SharedClips
-
-
-# So many files that were parsed are kept, the latest.
-_MOST_PARSED: Final = 2000
 
 
 class Choices(Struct, frozen=True, kw_only=True):
@@ -130,6 +127,11 @@ class Project(Struct, frozen=True, kw_only=True):
         return Layout(state / "draft" if self.is_draft else state)
 
     @property
+    def looks_at_sizes(self) -> bool:
+        """Whether a plan looks at the size of each clip: of very many it does not."""
+        return sum(len(script.segments) for script in self.manifest.scripts.values()) <= MOST_SIZES
+
+    @property
     def access(self) -> Access:
         """The API's address, and the token for it."""
         manifest = self.manifest.provider.base_url
@@ -206,7 +208,7 @@ class Project(Struct, frozen=True, kw_only=True):
             lock = read_lock(self.lock_path, os.path.relpath(self.lock_path))
             calls = store.calls(lock)
             graph = with_open_takes(self.graph(targets, known(calls, lock, self.realm)), calls)
-            snapshot = store.snapshot(graph, assets_of(graph), tools(), lock, calls)
+            snapshot = store.snapshot(graph, assets_of(graph), tools(), lock, calls, sized=self.looks_at_sizes)
             if options is not None and options.replace_locked:
                 # What is here in the place of a locked clip becomes the lock's.
                 snapshot = replace(snapshot, clips={**snapshot.others, **snapshot.clips}, others={})
@@ -222,20 +224,6 @@ class Project(Struct, frozen=True, kw_only=True):
         for key in session.graph.clips if session.store.is_shared else ():
             if key in lock.clips:
                 session.store.share(key, lock.clips[key], session.graph.clips[key].format)
-
-    def keep_parsed(self) -> None:
-        """Keep what was parsed of large files; the project is held. A disk that refuses costs nothing."""
-        from fishpipe.manifest.parsed import packed
-
-        folder = self.manifest.root / ".fishpipe" / "parsed"
-        with suppress(OSError):
-            for key, node in self.manifest.parsed.items():
-                if (data := packed(node)) is not None:
-                    folder.mkdir(exist_ok=True, mode=0o700)
-                    write_whole(folder / key, data)
-            kept = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
-            for entry in kept[_MOST_PARSED:]:
-                os.unlink(entry.path)  # noqa: PTH108  (an entry of scandir)
 
     def replanned(self, session: Session, options: PlanOptions) -> Session:
         """The same session under other options."""

@@ -23,17 +23,23 @@ FORMAT = 1
 NAME = "stamp"
 # How many ways of asking are remembered, the latest first.
 MOST_RECORDS = 8
-# What may stand on the command line where a stamp answers: options with a value, and without.
-VALUED = frozenset(
-    ("-C", "--var", "--provider", "--profile", "--color", "-j", "--jobs", "--budget", "--in-doubt", "--deadline")
-)
-FLAGS = frozenset(
-    (
-        *("--allow-outside", "--strict", "--json", "-q", "--quiet", "-v", "--verbose", "-n", "--dry-run"),
-        *("-k", "--keep-going", "--collect", "--frozen", "--locked", "--offline", "-y", "--yes", "--wait"),
-        "--exit-code",
-    )
-)
+_COMMON = ("--allow-outside", "--strict", "--json", "-q", "--quiet", "-v", "--verbose")
+# What may stand on the command line where a stamp answers: by verb, the options without a value and those with one.
+FLAGS = {
+    "plan": frozenset((*_COMMON, "--exit-code")),
+    "build": frozenset(
+        (
+            *(*_COMMON, "-n", "--dry-run", "-k", "--keep-going", "--collect", "--frozen", "--locked", "--offline"),
+            *("-y", "--yes", "--wait"),
+        )
+    ),
+}
+VALUED = {
+    "plan": frozenset(("-C", "--var", "--provider", "--profile", "--color")),
+    "build": frozenset(
+        ("-C", "--var", "--provider", "--profile", "--color", "-j", "--jobs", "--budget", "--in-doubt", "--deadline")
+    ),
+}
 # Those that the answer depends on; the others change nothing where there is nothing to do.
 KEYED = frozenset(("--var", "--provider", "--profile", "--allow-outside", "--strict", "-v"))
 _SETTINGS = ("ACEDATACLOUD_API_BASE_URL", "HOME")
@@ -56,12 +62,12 @@ def request_of(arguments: list[str]) -> Request | None:
     """What is asked for, where a stamp may know the answer: None for other verbs, and for options that do work."""
     if not arguments or arguments[0] not in ("build", "plan"):
         return None
-    read = _read(arguments[1:])
+    read = _read(arguments[0], arguments[1:])
     if read is None:
         return None
     options, names = read
     try:
-        here = os.path.normpath(os.path.join(os.getcwd(), dict(options).get("-C", "")))
+        here = os.path.realpath(os.path.join(os.getcwd(), dict(options).get("-C", "")))
     except OSError:
         return None
     folder = _folder(here, names)
@@ -76,7 +82,8 @@ def request_of(arguments: list[str]) -> Request | None:
     )
     said = [f"{name}={value}" for name, value in options if name in KEYED]
     settings = [f"{name}={value}" for name, value in sorted(os.environ.items()) if _matters(name)]
-    key = repr([__version__, sys.version, sys.executable, here, *names, *said, *settings])
+    program = [__version__, sys.version, sys.executable, os.path.dirname(__file__), sys.path]
+    key = repr([*program, here, *names, *said, *settings])
     return Request(key, folder, answers)
 
 
@@ -84,8 +91,8 @@ def _matters(name: str) -> bool:
     return name in _SETTINGS or name.startswith(_PREFIX)
 
 
-def _read(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]] | None:
-    """(options with their values, names); None where an option is not known here."""
+def _read(verb: str, arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]] | None:
+    """(options with their values, names); None where something is not known here, or is odd."""
     options, names = [], []
     waiting = iter(arguments)
     for argument in waiting:
@@ -93,15 +100,34 @@ def _read(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]] | Non
             names.append(argument)
             continue
         name, equals, value = argument.partition("=")
-        if name in VALUED and (equals and name.startswith("--")):
+        if name in VALUED[verb] and (not equals or name.startswith("--")):
+            value = value if equals else next(waiting, "")
+            if not _is_value(name, value):
+                return None
             options.append((name, value))
-        elif name in VALUED and not equals:
-            options.append((name, next(waiting, "")))
-        elif argument in FLAGS:
+        elif argument in FLAGS[verb]:
             options.append((_LONG.get(argument, argument), ""))
         else:
             return None
     return options, names
+
+
+def _is_value(name: str, value: str) -> bool:
+    """Whether an option can have a value for certain: click is the judge of all others."""
+    if name in ("-j", "--jobs"):
+        return value.isdecimal() and value.isascii() and 1 <= int(value) <= 100
+    if name == "--budget":
+        return value.replace(".", "", 1).isdecimal() and value.isascii()
+    if name == "--deadline":
+        return value[-1:] in ("s", "m", "h") and value[:-1].isdecimal() and value.isascii() and len(value) < 7
+    if name == "--var":
+        return value.partition("=")[0].isidentifier() and "=" in value
+    choices = {
+        "--color": ("auto", "always", "never"),
+        "--provider": ("acedata", "sandbox"),
+        "--in-doubt": ("ask", "retry", "skip"),
+    }
+    return value in choices[name] if name in choices else bool(value)
 
 
 def _folder(here: str, names: list[str]) -> str | None:
@@ -163,10 +189,18 @@ def records(path: str) -> list[tuple[str, list[str]]]:
 def is_as_it_was(kind: str, mark: str, path: str) -> bool:
     """Whether one thing that a plan came from is as its mark says."""
     if kind != "file":
-        return LOOKS[kind](path) == mark
+        return mark_of(kind, path) == mark
     stat, _, digest = mark.rpartition(" ")
     now = look(path)
     return now == stat or (now != ABSENT and digest_of(path) == digest)
+
+
+def mark_of(kind: str, path: str) -> str:
+    """The mark of something; a new one each time where it cannot be looked at."""
+    try:
+        return LOOKS[kind](path)
+    except OSError as error:
+        return f"? {error} {os.urandom(8).hex()}"
 
 
 def look(path: str) -> str:
@@ -194,9 +228,9 @@ def digest_of(path: str) -> str:
 
 
 def look_for_names(path: str) -> str:
-    """The names in a folder."""
+    """The names in a folder, and which of them are files."""
     try:
-        return repr(sorted(os.listdir(path)))
+        return repr(sorted((entry.name, entry.is_file()) for entry in os.scandir(path)))
     except OSError:
         return ABSENT
 
@@ -222,14 +256,11 @@ def look_at_clips(path: str) -> str:
     if marks == ABSENT:
         return ABSENT
     count, size, newest = 0, 0, 0
-    for shelf in [entry.path for entry in os.scandir(path) if len(entry.name) == 2]:
-        try:
-            for entry in os.scandir(shelf):
-                stat = entry.stat()
-                count, size = count + 1, size + stat.st_size
-                newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
-        except OSError:
-            return "?"
+    for shelf in [entry.path for entry in os.scandir(path) if len(entry.name) == 2 and entry.is_dir()]:
+        for entry in os.scandir(shelf):
+            stat = entry.stat()
+            count, size = count + 1, size + stat.st_size
+            newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
     return f"{marks} {count} {size} {newest}"
 
 

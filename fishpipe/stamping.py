@@ -1,7 +1,8 @@
-"""Writes the stamp: what a build that found nothing to do had looked at, so that the next one can be told by it.
+"""Writes what makes the next build fast: large files as they were parsed, and the stamp.
 
-What is looked at is marked before it is read, and again behind it: only what was the same both times, and was not
-written just before, is stamped. A stamp is derived: where it cannot be written, the next build thinks again.
+The stamp has what a build that found nothing to do had looked at. That is marked before it is read, and again behind
+it: only what was the same both times, and was not written just before, is stamped. Both are derived: where they cannot
+be written, the next build thinks again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe import stamp
 from fishpipe.manifest.definitions import schema_path
-from fishpipe.store.clips import MOST_SIZES
-from fishpipe.store.durable import flush
+from fishpipe.manifest.parsed import packed
+from fishpipe.store.durable import flush, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # (kind, path) → mark, as fishpipe.stamp knows them.
 Marks = dict[tuple[str, str], str]
 
+# So many files that were parsed are kept, the latest.
+_MOST_PARSED: Final = 2000
 # A file that was written later than so long (ns) before it was looked at may change once more without its times
 # showing it: what file systems count in, and what those count in that know whole seconds alone.
 FINE: Final = 20_000_000
@@ -34,7 +37,7 @@ _SECOND: Final = 1_000_000_000
 
 def look_around(project: Project) -> Marks:
     """The marks of all that a plan comes from, besides the manifest's files."""
-    return {(kind, path): stamp.LOOKS[kind](path) for kind, path in _looked_at(project)}
+    return {(kind, path): stamp.mark_of(kind, path) for kind, path in _looked_at(project)}
 
 
 def _looked_at(project: Project) -> Iterable[tuple[str, str]]:
@@ -45,11 +48,9 @@ def _looked_at(project: Project) -> Iterable[tuple[str, str]]:
     yield "mark", str(layout.ledger)
     yield "rest", f"{layout.ledger}-wal"
     yield "rest", f"{layout.ledger}-journal"
-    spoken = sum(len(script.segments) for script in project.manifest.scripts.values())
-    how = "clips" if spoken <= MOST_SIZES else "shelves"
-    yield how, str(layout.clips)
+    yield "clips" if project.looks_at_sizes else "shelves", str(layout.clips)
     if project.shared is not None:
-        yield how, str(project.shared.folder)
+        yield "clips", str(project.shared.folder)
     files = [project.placed(output).path for script in project.manifest.scripts.values() for output in script.files]
     assets = [asset.path for script in project.manifest.scripts.values() for asset, _ in script.assets]
     yield from (("mark", str(path.absolute())) for path in (*files, *assets))
@@ -118,3 +119,16 @@ def _write(path: Path, record: list[str]) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def keep_parsed(project: Project) -> None:
+    """Keep what was parsed of large files; the project is held. A disk that refuses costs nothing."""
+    folder = project.manifest.root / ".fishpipe" / "parsed"
+    with suppress(OSError):
+        for key, node in project.manifest.parsed.items():
+            if (data := packed(node)) is not None:
+                folder.mkdir(exist_ok=True, mode=0o700)
+                write_whole(folder / key, data)
+        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[_MOST_PARSED:]:
+            path.unlink()

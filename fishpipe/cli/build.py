@@ -17,6 +17,7 @@ from fishpipe.permission import ceiling, check_allowed, check_rules
 from fishpipe.plan import InDoubt, Plan, PlanOptions
 from fishpipe.rules import Rules
 from fishpipe.runner.run import RunOptions
+from fishpipe.stamping import keep_parsed
 
 if TYPE_CHECKING:
     from fishpipe.events import RunFinished
@@ -81,7 +82,7 @@ def build(
             stamper.keep(project, session.plan)
             return _nothing(arguments, session)
     with project.hold(wait=wait), project.session(arguments.targets, chosen, writing=True) as session:
-        project.keep_parsed()
+        keep_parsed(project)
         if refresh and not _refreshed(project, session):
             return 1
         decided = _decide_doubt(session.plan, chosen, ask=not yes and is_terminal())
@@ -107,17 +108,21 @@ def build(
             done = _mend(project, arguments, decided, rules, how, done, yes=yes)
     tell(project, arguments, done)
     if done.exit_code == 0:
-        _seal(project, arguments)
+        _seal(arguments)
     return done.exit_code
 
 
-def _seal(project: Project, arguments: Arguments) -> None:
-    """Behind a build that did all: look once more, so that the next one need not think."""
+def _seal(arguments: Arguments) -> None:
+    """Behind a build that did all: read all of it once more, so that the next one need not think."""
     stamper = Stamper(arguments, after_writing=True)
-    stamper.look(project)
-    with suppress(FishpipeError), project.session(arguments.targets) as session:
-        if _is_done(project, session, Rules(), collect=False):
-            stamper.keep(project, session.plan)
+    if not stamper.is_asked:
+        return
+    with suppress(FishpipeError):
+        project = open_project(arguments, warn=False)
+        stamper.look(project)
+        with project.session(arguments.targets) as session:
+            if _is_done(project, session, Rules(), collect=False):
+                stamper.keep(project, session.plan)
 
 
 def _mend(

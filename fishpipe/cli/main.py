@@ -62,8 +62,19 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"fishpipe {__version__}\n")
         return 0
     request = request_of(list(arguments))
-    known = answered(request) if request is not None else None
+    known = _known(request) if request is not None else None
     return _run(arguments, request) if known is None else _answer(*known)
+
+
+def _known(request: Request) -> tuple[str, str] | None:
+    """What the stamp says to it, in characters that the streams can write; a stamp that cannot be read is none."""
+    try:
+        known = answered(request)
+        for stream, text in zip((sys.stdout, sys.stderr), known or (), strict=False):
+            text.encode(stream.encoding or "utf-8", stream.errors or "strict")
+    except Exception:  # noqa: BLE001  (the whole way says what is wrong)
+        return None
+    return known
 
 
 def _run(arguments: Sequence[str], request: Request | None) -> int:

@@ -34,6 +34,11 @@ class Stamper:
             time.sleep(FINE / 1e9)
         self._began = SystemClock().now_ns()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a stamp could answer for this command."""
+        return self._request is not None
+
     def look(self, project: Project) -> None:
         """Mark what a plan comes from, before it is made."""
         if self._request is not None:

@@ -44,7 +44,7 @@ _PASSING: Final = ("~", ".swp", ".swx", ".part", ".tmp", ".crdownload", "4913")
 def watch(
     arguments: Arguments, dry_run: bool, jobs: int | None, keep_going: bool, budget: float | None, yes: bool
 ) -> int:
-    r"""Build again whenever a file is saved; shows the plan before and after. Ctrl-C ends it.
+    r"""Build again whenever a file of the project is saved; shows the plan before and after. Ctrl-C ends it.
 
     \b
       fishpipe watch                          build on each save
@@ -111,7 +111,12 @@ def _inputs(manifest: Manifest) -> Inputs:
     read = manifest.looked_at
     assets = {asset.path.absolute() for script in manifest.scripts.values() for asset, _ in script.assets}
     own = {manifest.root / ".env", *assets, *(Path(path) for kind, path, _ in read if kind == "file")}
-    return Inputs(frozenset(own), frozenset(Path(path) for kind, path, _ in read if kind == "names"))
+    folders = {Path(path) for kind, path, _ in read if kind == "names"}
+    # The system may tell of a file by the name that its links lead to.
+    return Inputs(
+        frozenset({*own, *(path.resolve() for path in own)}),
+        frozenset({*folders, *(path.resolve() for path in folders)}),
+    )
 
 
 def _told(cycle: Callable[[], Inputs]) -> Inputs | None:

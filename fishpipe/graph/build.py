@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from fishpipe.graph.fingerprints import Fingerprint, canonical_text, fingerprint, minted, voice_record
+from fishpipe.graph.fingerprints import Fingerprint, fingerprint, minted, voice_record
 from fishpipe.graph.frames import Frame
 from fishpipe.graph.pieces import pieces_as_paid
 from fishpipe.graph.steps import (
@@ -23,6 +23,7 @@ from fishpipe.graph.steps import (
     Use,
     VoiceStep,
 )
+from fishpipe.manifest.alike import canonical_text
 from fishpipe.manifest.cascade import SENTENCE_GAP
 from fishpipe.manifest.model import (
     Asset,
@@ -294,7 +295,8 @@ class _Builder:
         near = (id(speech.settings), id(voices))
         if (found := self.near.get(near)) is not None:
             return found
-        how = (speech.settings, *(id(voice) for voice in voices))
+        # `true` and 1 are equal to Python, and two things to the service.
+        how = (speech.settings, repr(speech.settings.extra_body), *(id(voice) for voice in voices))
         found = self.frames.get(how)
         if found is None:
             named = {voice.name: self.created[voice.name] for voice in voices if isinstance(voice, CreatedVoice)}

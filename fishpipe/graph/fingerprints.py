@@ -8,11 +8,11 @@ the answer is delivered are not heard in the clip, and so are not part of it.
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from typing import TYPE_CHECKING, Any, NewType
 
 import rfc8785
 
+from fishpipe.manifest.alike import canonical_text
 from fishpipe.manifest.model import CreatedVoice, ExistingVoice, OneShotVoice, Settings, Voice
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ def fingerprint(record: Mapping[str, Any]) -> Fingerprint:
 def canonical(data: Any) -> bytes:  # noqa: ANN401  (whatever JSON can hold)
     """Data in canonical JSON (RFC 8785)."""
     return rfc8785.dumps(data)
-
-
-def canonical_text(text: str) -> str:
-    """The words as they are hashed and sent: NFC, outer white space stripped."""
-    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
 
 
 def voice_record(voice: CreatedVoice, realm: Realm) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from msgspec import Struct, field
 from fishpipe.graph.fingerprints import (
     Fingerprint,
     canonical,
-    canonical_text,
     clip_record,
     fingerprint,
     request_body,
     with_take,
 )
+from fishpipe.manifest.alike import canonical_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

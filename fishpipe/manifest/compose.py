@@ -87,8 +87,8 @@ class Composer:
                 for item in stretch.nodes(self.file):
                     items.append(item)
                     size += item.size
+                    self._nodes += item.size
                     height = max(height, item.height)
-                self._nodes += size
                 continue
             item = self._node(event, depth + 1)
             items.append(item)

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.manifest.conform import Schema, conforms, pattern
-from fishpipe.manifest.definitions import definition, resolve
+from fishpipe.manifest.definitions import definition, resolve, segment_fields
 from fishpipe.manifest.nodes import Mapping, Node, Scalar
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Lines:
             return node
         who = key.raw
         kind = "voice" if who in self._voices else "cast" if who in self._cast else ""
-        if not kind or who in self._plain or who in _NOT_PLAIN:
+        if not kind or who in segment_fields():
             return None
         speaker = (Scalar(key.span, kind, kind), Scalar(key.span, who, who))
         return Mapping(node.span, ((Scalar(key.span, key.value, "text"), words), speaker))
@@ -85,7 +85,7 @@ class Lines:
         for key, value in node.entries:
             if key.raw not in ("speed", "volume") or not isinstance(value, Scalar):
                 return False
-            seen = (key.raw, value.raw, value.value.__class__)
+            seen = (f"prosody.{key.raw}", value.raw, value.value.__class__)
             if seen not in self._seen:
                 self._seen[seen] = _admits(_field("prosody", key.raw), value.value)
             if not self._seen[seen]:

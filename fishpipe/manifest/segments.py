@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -12,13 +11,14 @@ from msgspec.structs import replace
 
 from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
-from fishpipe.manifest.cascade import EDITS, SETTINGS, Layer, edits, longest, micros, sentence_gap, settings
+from fishpipe.manifest.alike import NOTHING, VOICES, WORDS_ALONE, Said, canonical_text, is_plain, own_places, signature
+from fishpipe.manifest.cascade import Layer, edits, longest, micros, sentence_gap, settings
 from fishpipe.manifest.cues import Finding, check_cues
 from fishpipe.manifest.model import Asset, Edits, Inclusion, Micros, OneShotVoice, Pause, Segment, Speech, Under
 from fishpipe.manifest.nodes import Listing, Scalar
 from fishpipe.manifest.places import COMMENT
 from fishpipe.manifest.sounds import read_asset, read_bed
-from fishpipe.manifest.speaking import Asked, Piece, Silence, Spoken, is_marked, speak
+from fishpipe.manifest.speaking import Asked, Piece, Silence, Spoken, speak
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 
     from fishpipe.manifest.lexicon import Lexicon
     from fishpipe.manifest.markup import Style
-    from fishpipe.manifest.model import Settings, Voice
+    from fishpipe.manifest.model import Settings
     from fishpipe.manifest.places import Places
     from fishpipe.manifest.speakers import Speakers
 
 # The end of a piece that is no end of a sentence.
 _ENDLESS: Final = re.compile(r"[^.!?…。！？\"'”’»)\]]$")
-_VOICES: Final = ("voice", "voice_id", "reference_id", "references")
-_WORDS_ALONE: Final = frozenset({"text", "id", "chapter", "caption"})
-# What lines can be known by that are spoken alike.
-_KNOWN_BY: Final = frozenset({*SETTINGS, *EDITS, "voice", "cast"})
 _SPEEDS: Final = (0.5, 2.0)
 _VOLUMES: Final = (-20.0, 20.0)
 
@@ -57,16 +53,6 @@ class Common(Struct, frozen=True, kw_only=True):
         self.problems.append(Problem(span, message, hint))
 
 
-class _Said(Struct, frozen=True, kw_only=True):
-    """What lines that differ in their words alone share; `places` lack what stands at the line itself."""
-
-    voices: tuple[Voice, ...]
-    settings: Settings
-    edits: Edits
-    places: Mapping[str, Span]
-    most: int
-
-
 class SegmentBuilder(Struct):
     """Builds the segments of one script; groups become flat."""
 
@@ -81,7 +67,7 @@ class SegmentBuilder(Struct):
 
     def add(self, node: nodes.Node | None, groups: tuple[Layer, ...], language: str) -> None:
         """Build the items of a list; `groups` are the defaults of those that it is in, the inner first."""
-        alike: dict[tuple[Any, ...], _Said] = {}
+        alike: dict[tuple[Any, ...], Said] = {}
         for item in node.items if isinstance(node, Listing) else ():
             if not isinstance(item, nodes.Mapping):
                 continue
@@ -98,7 +84,7 @@ class SegmentBuilder(Struct):
                 if told == (len(self.common.problems), len(self.common.warnings)):
                     self._remember(item, made, alike, groups)
 
-    def _alike(self, item: nodes.Mapping, alike: Mapping[tuple[Any, ...], _Said], language: str) -> Segment | None:
+    def _alike(self, item: nodes.Mapping, alike: Mapping[tuple[Any, ...], Said], language: str) -> Segment | None:
         """A line of plain words that is spoken as one before it; None where that is not certain."""
         text = label = chapter = caption = None
         own: list[tuple[str, nodes.Node]] = []
@@ -117,17 +103,17 @@ class SegmentBuilder(Struct):
                     caption = node
                 case raw:
                     own.append((raw, node))
-        said = alike.get(_signature(own) if own else _NOTHING)
+        said = alike.get(signature(own) if own else NOTHING)
         if said is None or not isinstance(text, Scalar) or self.common.lexicon.entries:
             return None
-        words = canonical(text.value if isinstance(text.value, str) else text.raw)
-        if not words or len(words) > (said.most or len(words)) or is_marked(words) or "fishpipe:" in words:
+        words = canonical_text(text.value if isinstance(text.value, str) else text.raw)
+        if not is_plain(words) or len(words) > (said.most or len(words)):
             return None
         self._number += 1
         name = str(label.value) if isinstance(label, Scalar) else f"{self._number:04d}"
         self._register(name, item.span if label is None else label.span)
         address = f"{self.script}/{name}"
-        places = {**said.places, **_own_places(own)} if own else said.places
+        places = {**said.places, **own_places(own)} if own else said.places
         return Segment(
             address=address,
             line=address,
@@ -140,22 +126,23 @@ class SegmentBuilder(Struct):
         )
 
     def _remember(
-        self, item: nodes.Mapping, made: list[Segment], alike: dict[tuple[Any, ...], _Said], groups: tuple[Layer, ...]
+        self, item: nodes.Mapping, made: list[Segment], alike: dict[tuple[Any, ...], Said], groups: tuple[Layer, ...]
     ) -> None:
         """How a line is spoken, for others that say the same of it."""
-        own = [(key.raw, node) for key, node in item.entries if key.raw not in _WORDS_ALONE]
-        key = _signature(own)
+        own = [(key.raw, node) for key, node in item.entries if key.raw not in WORDS_ALONE]
+        key = signature(own)
         if not key or len(made) != 1 or not isinstance(speech := made[0].body, Speech) or speech.take is not None:
+            return
+        if len(speech.voices) > 1:
+            # Each of their texts is looked at for who speaks.
             return
         layers = [Layer.of(item, self._say), *self._role(item), *groups, self.defaults, self.common.defaults]
         _, voice_layer = self.common.speakers.of(layers, item.span, made[0].language)
         model = speech.settings.model if speech.settings.api == "tts" else "fish-tts"
         most = longest([*layers[:-1], voice_layer, layers[-1]], model) if len(speech.voices) < 2 else 0
-        alone = _own_places(own)
+        alone = own_places(own)
         places = {name: span for name, span in speech.places.items() if name not in alone}
-        alike[key] = _Said(
-            voices=speech.voices, settings=speech.settings, edits=made[0].edits, places=places, most=most
-        )
+        alike[key] = Said(voices=speech.voices, settings=speech.settings, edits=made[0].edits, places=places, most=most)
 
     def _say(self, span: Span, message: str, hint: str = "") -> None:
         self.common.say(span, message, hint)
@@ -243,7 +230,7 @@ class SegmentBuilder(Struct):
         layers = [*layers[:-1], voice_layer, layers[-1]]
         if not isinstance(node, Scalar):
             return ()
-        text = canonical(node.raw if not isinstance(node.value, str) else node.value)
+        text = canonical_text(node.raw if not isinstance(node.value, str) else node.value)
         text = COMMENT.sub("", text).strip() if "fishpipe:" in text else text
         if not text:
             self._say(node.span, "text renders to nothing", "give it words, or use pause:")
@@ -251,7 +238,7 @@ class SegmentBuilder(Struct):
         muted = any(layer.mute for layer in layers)
         alone = muted or (len(voices) == 1 and not isinstance(voices[0], OneShotVoice))
         asked, places = settings(layers, node.span, self._say, takes_audios=alone)
-        places |= dict.fromkeys(_VOICES, speaker[1].span) if speaker else {}
+        places |= dict.fromkeys(VOICES, speaker[1].span) if speaker else {}
         take = int(str(found.value)) if isinstance(found := item.get("take"), Scalar) else None
         if isinstance(found, Scalar):
             places["take"] = found.span
@@ -344,41 +331,6 @@ def _too_long(spoken: Spoken, voices: int, most: int) -> Iterable[Finding]:
     elif spoken.whole is not None and any(_ENDLESS.search(piece.sent) for piece in pieces[:-1]):
         message = f"a sentence of this text is longer than {most} characters, and is cut within"
         yield Finding("", 0, message, "make it two sentences, or raise max_chars", code="too-long")
-
-
-# What a line of words alone is known by.
-_NOTHING: Final = ("",)
-
-
-def canonical(text: str) -> str:
-    """Words as they are sent: NFC, outer white space stripped."""
-    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
-
-
-def _signature(own: Sequence[tuple[str, nodes.Node]]) -> tuple[Any, ...]:
-    """What a line says besides its words, as a key; empty where that is nothing to be known by."""
-    parts: list[Any] = [""]
-    for raw, node in own:
-        if isinstance(node, Scalar) and raw in _KNOWN_BY:
-            parts += (raw, node.raw, type(node.value))
-        elif raw == "prosody" and isinstance(node, nodes.Mapping):
-            parts += [(name, value.raw, type(value.value)) for name, _, value in node if isinstance(value, Scalar)]
-        else:
-            return ()
-    return tuple(parts)
-
-
-def _own_places(own: Sequence[tuple[str, nodes.Node]]) -> dict[str, Span]:
-    """Where a line itself has its settings."""
-    places: dict[str, Span] = {}
-    for raw, node in own:
-        if raw == "voice":
-            places |= dict.fromkeys(_VOICES, node.span)
-        elif raw == "prosody" and isinstance(node, nodes.Mapping):
-            places |= {name: value.span for name, _, value in node}
-        elif raw in SETTINGS:
-            places[raw] = node.span
-    return places
 
 
 def _text(node: nodes.Node) -> str:

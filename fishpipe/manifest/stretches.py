@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from fishpipe.errors import Span
-from fishpipe.manifest.nodes import Mapping, Node, Scalar, resolve
+from fishpipe.manifest.nodes import NUMERIC, Mapping, Node, Scalar, is_non_finite, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,7 @@ _SMALL: Final = 8_000
 # Values of more characters are mostly of one line alone.
 _SHORT: Final = 12
 
+_LOOKED_INTO: Final = frozenset(f"{{{NUMERIC}")
 _KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]{0,60}+"
 _NUMBER: Final = r"-?\d{1,9}+(?:\.\d{1,9}+)?"
 _BARE: Final = r"[^\n\t\ufeff#:]*+"
@@ -161,11 +162,14 @@ def _is_plain(match: re.Match[str]) -> bool:
     fields = [(match[2], match[3]), *(_FIELD.findall(match[4]) if match[4] else ())]
     if len(fields) > 1 and (match[2] is None or len({name for name, _ in fields}) < len(fields)):
         return False
-    return all(text[0] != "{" or _has_each_once(text) for _, text in fields)
+    return all(text[0] not in _LOOKED_INTO or _is_right(text) for _, text in fields)
 
 
 @lru_cache(maxsize=1024)
-def _has_each_once(text: str) -> bool:
+def _is_right(text: str) -> bool:
+    """Whether a number is one with an end, and a map has each key once."""
+    if text[0] != "{":
+        return not is_non_finite(text)
     keys = [name for name, _ in _PAIR.findall(text)]
     return len(set(keys)) == len(keys)
 

@@ -20,7 +20,7 @@ from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.locking import locked_row, voices_of
 from fishpipe.snapshot import AssetInfo, CallRow, Calls, OutputRow, Snapshot
-from fishpipe.store.clips import MOST_SIZES, Clip, clip_path, scan, sorted_out
+from fishpipe.store.clips import Clip, clip_path, scan, sorted_out
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
 from fishpipe.store.units import Units
@@ -106,11 +106,13 @@ class ProjectStore:
         tools: str,
         lock: Lock,
         calls: Calls,
+        *,
+        sized: bool = True,
     ) -> Snapshot:
-        """The world as a plan of `graph` sees it; `calls` are those of `calls()`."""
+        """The world as a plan of `graph` sees it; `calls` are those of `calls()`, `sized` looks at the clips' sizes."""
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
-        files = chain(scan(self.layout.clips, sized=len(graph.clips) <= MOST_SIZES), theirs)
+        files = chain(scan(self.layout.clips, sized=sized), theirs)
         clips, others = sorted_out(files, calls, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishpipe.graph.fingerprints import canonical, canonical_text
+from fishpipe.graph.fingerprints import canonical
 from fishpipe.graph.pieces import part_of, pieces_as_paid
+from fishpipe.manifest.alike import canonical_text
 from fishpipe.manifest.lexicon import Lexicon
 from fishpipe.manifest.model import Settings, Speech
 from fishpipe.manifest.speaking import Asked, Piece, speak

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fishpipe.errors import ManifestError, Span
+from fishpipe.graph.build import build_graph
 from fishpipe.graph.fingerprints import Digest, Fingerprint, fingerprint
 from fishpipe.graph.frames import Frame
 from fishpipe.graph.steps import Item, OutputStep
@@ -64,6 +65,11 @@ WORDS = st.sampled_from(
             "x#y",
             "{speed: 0.9}",
             "{speed: 1, volume: -2}",
+            ".inf",
+            "1e999",
+            "-.nan",
+            "+1",
+            ".5",
             "{speed: 1, speed: 2}",
             "{a: b}",
             "[1, 2]",
@@ -86,7 +92,22 @@ WORDS = st.sampled_from(
             "?q",
             "---",
         ),
-        *("{speed: 1, speed: 2}", "", " two  spaces", "\ue0000", "<<", "=", "50%", "日本語", "x: y: z"),
+        *(
+            ".inf",
+            "1e999",
+            "-.nan",
+            "+1",
+            ".5",
+            "{speed: 1, speed: 2}",
+            "",
+            " two  spaces",
+            "\ue0000",
+            "<<",
+            "=",
+            "50%",
+            "日本語",
+            "x: y: z",
+        ),
     ]
 )
 KEYS = st.sampled_from(["text", "voice", "id", "gap", "prosody", "Ana", "<<", "no", "true", "a b", "x-y", "text"])
@@ -176,6 +197,8 @@ FIELDS: dict[str, list[str]] = {
     "max_chars": ["40", "500"],
     "normalize": ["false", "true"],
     "nonsense": ["1"],
+    "speed": ["1.1"],
+    "extra_body": ["{x: true}", "{x: 1}"],
 }
 TEXTS = [
     *(
@@ -184,6 +207,9 @@ TEXTS = [
         "'5'",
         "7",
         "[warm] Hello.",
+        "world] is",
+        "'<|speaker:0|>Hello. <|speaker:1|>Hi.'",
+        "1e999",
         "'{{ host }} says hello.'",
         "'{{ nobody }}'",
     ),
@@ -201,7 +227,8 @@ def segments(draw: st.DrawFn) -> str:
             case 0:
                 lines.append(f"      - {text}")
             case 1:
-                lines.append(f"      - {draw(st.sampled_from(['ana', 'BEN', 'text', 'who']))}: {text}")
+                who = draw(st.sampled_from(["ana", "BEN", "text", "who", "pause"]))
+                lines.append(f"      - {who}: {text}")
             case _:
                 names = draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=3, unique=True))
                 fields = [f"{name}: {draw(st.sampled_from(FIELDS[name]))}" for name in names]
@@ -255,6 +282,18 @@ def test_a_frame_has_the_fingerprint_of_the_record(text: str, api: Any, speed: f
     frame = Frame(settings=Settings(api=api, speed=speed, extra_body=extra), voices=(voice,), realm="acedata")
     assert frame.key(text) == fingerprint(frame.record(text)) == frame.at_take(text, 1)
     assert frame.at_take(text, 3) == fingerprint(frame.record(text, 3))
+
+
+@pytest.mark.parametrize("first", ["true", "1", "1.0", "[true]", "[1]"])
+def test_a_lines_fingerprint_is_its_own_whatever_stands_before_it(tmp_path: Path, first: str) -> None:
+    path, second = tmp_path / "fishpipe.yaml", "- {text: World., extra_body: {x: 1}}"
+    keys = []
+    for before in ("", f"- {{text: Hello., extra_body: {{x: {first}}}}}\n      "):
+        path.write_text(f"{HEAD}      {before}{second}\n", "utf-8")
+        graph = build_graph(load(path), "loopback")
+        keys.append(next((key, step.body["x"]) for key, step in graph.clips.items() if step.text == "World."))
+    assert keys[0] == keys[1]
+    assert type(keys[1][1]) is int
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-20, 20), st.integers(0, 10**6), st.text(max_size=3))))
