@@ -17,7 +17,7 @@ from fishpipe.errors import FishpipeError, UsageError
 from fishpipe.machine import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fishpipe.manifest.model import Manifest
     from fishpipe.plan import Plan
@@ -51,7 +51,6 @@ def watch(
       fishpipe watch episode-1 -n             only show what the next build would cost
       fishpipe watch --provider sandbox       hear drafts while you write, for free
     """
-    from watchfiles import watch as changes
 
     def cycle() -> Inputs:
         """Plan, build, and plan again; returns what all of it came from."""
@@ -70,24 +69,43 @@ def watch(
     root = arguments.manifest.parent.absolute()
     if not arguments.manifest.is_file():
         raise UsageError(f"{arguments.manifest} is no file")
-    inputs: Inputs | None = None
-    # It looks from before the first build on: what is saved meanwhile is built behind it.
-    looks = changes(
-        root, step=_STEP, debounce=_DEBOUNCE, watch_filter=None, rust_timeout=_LOOK, yield_on_timeout=True,
-        raise_interrupt=True,
-    )  # fmt: skip
     try:
-        for number, found in enumerate(looks):
-            saved = sorted({path for _, name in found if is_input(path := Path(name), root, inputs)})
-            if saved:
-                err(f"{_now()} {_names(saved, root)}")
-            if saved or number == 0:
-                inputs = _told(cycle)
-            if number == 0:
-                err(f"watching {os.path.relpath(root)} (Ctrl-C ends it)")
+        _follow(root, cycle)
     except KeyboardInterrupt:
         err("no longer watching")
     return 130
+
+
+def _follow(root: Path, cycle: Callable[[], Inputs]) -> None:
+    """A cycle now, and one whenever an input was saved; it looks from before the first on."""
+    inputs = None
+    folders, is_new = {root}, True
+    while True:
+        for found in _saves(folders):
+            saved = sorted({path for path in found if is_input(path, root, inputs)})
+            if saved:
+                err(f"{_now()} {_names(saved, root)}")
+            if saved or is_new:
+                inputs = _told(cycle)
+            if is_new:
+                err(f"watching {os.path.relpath(root)} (Ctrl-C ends it)")
+            is_new = False
+            wanted = {root, *(inputs.outside(root) if inputs is not None else folders)}
+            if wanted != folders:
+                folders = wanted
+                break
+
+
+def _saves(folders: set[Path]) -> Iterator[set[Path]]:
+    """The files that were saved in some folders; now and then none, so that a signal is heard."""
+    from watchfiles import watch as changes
+
+    looks = changes(
+        *folders, step=_STEP, debounce=_DEBOUNCE, watch_filter=None, rust_timeout=_LOOK, yield_on_timeout=True,
+        raise_interrupt=True,
+    )  # fmt: skip
+    for found in looks:
+        yield {Path(name) for _, name in found}
 
 
 class Inputs(Struct, frozen=True):
@@ -95,6 +113,10 @@ class Inputs(Struct, frozen=True):
 
     files: frozenset[Path]
     folders: frozenset[Path]
+
+    def outside(self, root: Path) -> set[Path]:
+        """The folders beside the project (`--allow-outside`) that some of it lies in."""
+        return {folder for path in self.files if not (folder := path.parent).is_relative_to(root) and folder.is_dir()}
 
 
 def is_input(path: Path, root: Path, inputs: Inputs | None) -> bool:

@@ -119,6 +119,21 @@ def test_a_dry_watch_pays_for_nothing(watch: type[Watch], service: Service) -> N
     assert not Path(".fishpipe").exists()
 
 
+def test_a_file_beside_the_project_is_watched_where_it_is_allowed(watch: type[Watch], service: Service) -> None:
+    Path("project").mkdir()
+    Path("beside").mkdir()
+    Path("beside/words.md").write_text("Words from beside.\n", "utf-8")
+    text = "fishpipe: 1\nscripts: {one: {output: one.wav, segments: [{text_file: ../beside/words.md}]}}\n"
+    Path("project/fishpipe.yaml").write_text(text, "utf-8")
+    one = watch("project/fishpipe.yaml", "--allow-outside")
+    one.wait_for("watching project")
+    time.sleep(0.5)
+    Path("beside/words.md").write_text("Other words from beside.\n", "utf-8")
+    one.wait_for("Nothing to do. 1 clip up to date.", 2)
+    assert len(service.usage()) == 2
+    assert one.end() == 130
+
+
 def test_what_is_no_input_wakes_nobody() -> None:
     root = Path("/p")
     known = Inputs(frozenset({root / "fishpipe.yaml", root / ".env", root / "a.wav"}), frozenset({root / "text"}))
