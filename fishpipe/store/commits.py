@@ -53,9 +53,9 @@ class Turns:
             return
         try:
             commit()
-        except StoreError as error:
+        except BaseException as error:  # noqa: BLE001  (whoever waits hears of it, whatever it is, and nobody for ever)
             waiting.set_exception(error)
-            # Whoever waits hears of it; where nobody does, the change's next one will fail as well.
+            # Where nobody waits for a change, its call's next one will fail as well.
             waiting.exception()
         else:
             waiting.set_result(None)

@@ -80,8 +80,10 @@ class ProjectStore:
         """Open without writing a byte. Raises StoreError."""
         with Ledger.reading(layout.ledger, now) as ledger:
             store = cls(layout, ledger, now, shared)
-            yield store
-            store.units.close()
+            try:
+                yield store
+            finally:
+                store.units.close()
 
     @property
     def ledger(self) -> Ledger:

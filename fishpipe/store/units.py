@@ -36,6 +36,7 @@ class Units:
         self._path, self._now = path, now
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._is_over = False
         self._waiting = 0
 
     def read(self, key: str) -> tuple[bytes, float] | None:
@@ -81,9 +82,10 @@ class Units:
             self._opened().execute("VACUUM")
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the file for good: a thread that comes later keeps nothing."""
         self._commit()
         with self._lock:
+            self._is_over = True
             if self._db is not None:
                 self._db.close()
                 self._db = None
@@ -107,6 +109,8 @@ class Units:
 
     def _opened(self) -> sqlite3.Connection:
         """The open file; one that is broken is begun anew. Raises sqlite3.Error."""
+        if self._is_over:
+            raise sqlite3.ProgrammingError("the units are closed")
         if self._db is None:
             try:
                 self._db = self._open()
@@ -117,7 +121,7 @@ class Units:
         return self._db
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=30, check_same_thread=False)
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=1, check_same_thread=False)
         try:
             db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self._path.parent) else 'WAL'}")
             db.execute("PRAGMA synchronous = OFF")

@@ -139,3 +139,22 @@ def test_what_belongs_together_has_one_commit(ledger: Ledger, tmp_path: Path) ->
     assert len(commits) == 1
     assert seen(tmp_path / "ledger.db") == 50
     ledger.close()
+
+
+def test_whatever_ends_a_commit_ends_the_waiting_for_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    async def run() -> None:
+        with ledger.commits.in_turns():
+            intend(ledger, 1)
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                patch.setattr(ledger.commits, "_commit", die)
+                async with asyncio.timeout(10):
+                    await ledger.commits.settled()
+
+    asyncio.run(run())
+    ledger.close()
