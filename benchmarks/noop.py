@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import io
 import os
 import resource
 import shutil
@@ -68,19 +67,6 @@ def median(costs: list[Cost]) -> Cost:
 # Ours
 
 
-def sound() -> bytes:
-    """A quarter of a second of mp3."""
-    import numpy as np
-
-    from fishpipe.audio.lame import Mp3Writer
-
-    file = io.BytesIO()
-    writer = Mp3Writer(file, 44100, 1, 192)
-    writer.write(np.rint(np.sin(np.arange(11025) / 20) * 9000).astype("<i2").tobytes())
-    writer.close()
-    return file.getvalue()
-
-
 def write_manifest(folder: Path, count: int, changed: int = -1) -> None:
     """A script of so many lines, one of which may be another."""
     lines = (f'      - text: "Line {n} of the book{" is new" if n == changed else ""}."\n' for n in range(count))
@@ -91,12 +77,15 @@ def write_manifest(folder: Path, count: int, changed: int = -1) -> None:
 
 def make_ours(folder: Path, count: int) -> None:
     """A project that is built."""
+    # The script beside this one: a quarter of a second of its mp3 at the bitrate of clips.
+    from run import sound
+
     from fishpipe.project import Project
 
     write_manifest(folder, count)
     project = Project.open(folder / "fishpipe.yaml")
     project.layout.create()
-    data = sound()
+    data = sound(11025, 192)
     digest = hashlib.sha256(data).hexdigest()
     for number, key in enumerate(project.graph().clips):
         shelf = project.layout.clips / key[:2]

@@ -33,11 +33,11 @@ from fishpipe.audio.lame import Mp3Writer
 LONGEST_POLL = 1.0
 
 
-def sound() -> bytes:
-    """A second of mp3."""
+def sound(samples: int = 44100, bitrate: int = 64) -> bytes:
+    """A hum of so many samples at 44.1 kHz, as mp3 (kbit/s)."""
     file = io.BytesIO()
-    writer = Mp3Writer(file, 44100, 1, 64)
-    writer.write(np.rint(np.sin(np.arange(44100) / 20) * 9000).astype("<i2").tobytes())
+    writer = Mp3Writer(file, 44100, 1, bitrate)
+    writer.write(np.rint(np.sin(np.arange(samples) / 20) * 9000).astype("<i2").tobytes())
     writer.close()
     return file.getvalue()
 

@@ -24,6 +24,7 @@ NAME = "stamp"
 # How many ways of asking are remembered, the latest first.
 MOST_RECORDS = 8
 _COMMON = ("--allow-outside", "--strict", "--json", "-q", "--quiet", "-v", "--verbose")
+_COMMON_VALUED = ("-C", "--var", "--provider", "--profile", "--color")
 # What may stand on the command line where a stamp answers: by verb, the options without a value and those with one.
 FLAGS = {
     "plan": frozenset((*_COMMON, "--exit-code")),
@@ -35,10 +36,8 @@ FLAGS = {
     ),
 }
 VALUED = {
-    "plan": frozenset(("-C", "--var", "--provider", "--profile", "--color")),
-    "build": frozenset(
-        ("-C", "--var", "--provider", "--profile", "--color", "-j", "--jobs", "--budget", "--in-doubt", "--deadline")
-    ),
+    "plan": frozenset(_COMMON_VALUED),
+    "build": frozenset((*_COMMON_VALUED, "-j", "--jobs", "--budget", "--in-doubt", "--deadline")),
 }
 # Those that the answer depends on; the others change nothing where there is nothing to do.
 KEYED = frozenset(("--var", "--provider", "--profile", "--allow-outside", "--strict", "-v"))
@@ -83,7 +82,7 @@ def request_of(arguments: list[str]) -> Request | None:
     said = [f"{name}={value}" for name, value in options if name in KEYED]
     settings = [f"{name}={value}" for name, value in sorted(os.environ.items()) if _matters(name)]
     program = [__version__, sys.version, sys.executable, os.path.dirname(__file__), sys.path]
-    key = repr([*program, here, *names, *said, *settings])
+    key = repr([program, here, names, said, settings])
     return Request(key, folder, answers)
 
 

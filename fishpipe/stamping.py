@@ -70,12 +70,9 @@ def keep_stamp(project: Project, request: Request, before: Marks, began: int, an
     `before` was marked before the plan was made, and nothing was read before `began` (ns).
     """
     after = look_around(project)
-    away = project.shared is not None and project.shared.is_away
-    if (
-        after != before
-        or away
-        or not all(_is_settled(mark, began) for (kind, _), mark in after.items() if kind == "mark")
-    ):
+    is_away = project.shared is not None and project.shared.is_away
+    marks = [mark for (kind, _), mark in after.items() if kind == "mark"]
+    if is_away or after != before or not all(_is_settled(mark, began) for mark in marks):
         return
     lines = [("say", name, text.encode("unicode_escape").decode("latin-1")) for name, text in answers.items()]
     for kind, path, mark in project.manifest.looked_at:
@@ -124,6 +121,8 @@ def _write(path: Path, record: list[str]) -> None:
 def keep_parsed(project: Project) -> None:
     """Keep what was parsed of large files; the project is held. A disk that refuses costs nothing."""
     folder = project.manifest.root / ".fishpipe" / "parsed"
+    if not project.manifest.parsed:
+        return
     with suppress(OSError):
         for key, node in project.manifest.parsed.items():
             if (data := packed(node)) is not None:

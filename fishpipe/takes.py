@@ -85,17 +85,13 @@ def next_takes(step: ClipStep, snapshot: Snapshot, taken: frozenset[Fingerprint]
 
 def with_open_takes(graph: Graph, calls: Calls) -> Graph:
     """A graph with the takes of its words that are paid for and not fetched yet: a build collects them."""
-    open_rows = calls.of(states=IN_FLIGHT)
-    clips = dict(graph.clips) if open_rows else {}
-    by_words: dict[Fingerprint, ClipStep] | None = None
-    for row in open_rows:
-        if row.kind != "clip" or row.fingerprint in clips:
-            continue
-        by_words = by_words or {step.words: step for step in graph.clips.values()}
-        step = by_words.get(words_of(row.record))
-        if step is not None:
-            clips[row.fingerprint] = step.at_take(int(row.record.get("take", 1)))
-    return graph if len(clips) <= len(graph.clips) else replace(graph, clips=clips)
+    rows = [row for row in calls.of(states=IN_FLIGHT) if row.kind == "clip" and row.fingerprint not in graph.clips]
+    if not rows:
+        return graph
+    by_words = {step.words: step for step in graph.clips.values()}
+    found = ((row, by_words.get(words_of(row.record))) for row in rows)
+    more = {row.fingerprint: s.at_take(int(row.record.get("take", 1))) for row, s in found if s is not None}
+    return replace(graph, clips={**graph.clips, **more}) if more else graph
 
 
 def sharing(step: ClipStep, address: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from fishpipe.manifest.definitions import definition, load_schema, resolve, segm
 from fishpipe.manifest.nodes import BROKEN, Late, Listing, Node, Scalar, spelled
 from fishpipe.manifest.quick import Lines
 from fishpipe.manifest.template import TemplateError, is_template, render
-from fishpipe.manifest.unroll import Declared, Unroller
+from fishpipe.manifest.unroll import Declared, Unroller, are_segments
 from fishpipe.manifest.wording import EXPECTED, dotted, home, mismatch
 
 Scope = Mapping[str, Any]
@@ -208,9 +208,8 @@ class Checker:
         if len(node.items) < schema.get("minItems", 0):
             self.say(node.span, f"{dotted(path)} is empty; expected at least one item")
         items: list[Node] = []
-        are_segments = path[:1] == ("scripts",) and path[-1] == "segments"
         for number, item in enumerate(node.items, 1):
-            line = self.lines.line(item) if are_segments else None
+            line = self.lines.line(item) if are_segments(path) else None
             if line is not None:
                 items.append(line)
                 continue

@@ -61,8 +61,6 @@ def _by_stretches(text: str, file: str) -> Node | None:
 
 
 def _parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    from fishpipe.manifest.traps import repair, tabs
-
     traps: list[Problem] = []
     reached = 0
     for _ in range(min(_MOST_REPAIRS, 1 + _REPAIR_BUDGET // (len(text) + 1))):
@@ -70,6 +68,8 @@ def _parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
         try:
             node = composer.compose()
         except yaml.MarkedYAMLError as error:
+            from fishpipe.manifest.traps import repair, tabs
+
             found = _judge(error, text, file, reached)
             if found is None:
                 return None, [*traps, *composer.problems, _plainly(error, file)]

@@ -51,6 +51,11 @@ class Declared(Struct, frozen=True):
     line: Callable[[Scalar, int, str], Span] = _no_place
 
 
+def are_segments(path: tuple[str, ...]) -> bool:
+    """Whether a list of this path is that of a script, or of a group in one."""
+    return path[:1] == ("scripts",) and path[-1] == "segments"
+
+
 class Unroller:
     """Unrolls for one Checker; `root` is the scope of the whole manifest."""
 
@@ -64,7 +69,7 @@ class Unroller:
 
     def items(self, item: Node, path: tuple[str, ...], scope: Scope) -> Iterator[Item]:
         """What an item of a list stands for: each with its scope, and what becomes of it when checked."""
-        if path[:1] == ("scripts",) and path[-1] == "segments":
+        if are_segments(path):
             yield from self._segment(item, scope)
         elif path[:1] != ("scripts",) or path[2:] != ("outputs",) or self.holds_output(item, scope):
             yield item, scope, None

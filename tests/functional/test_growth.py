@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import cProfile
-import hashlib
-import io
 import pstats
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from fishpipe.audio.lame import Mp3Writer
 from fishpipe.cli.main import run
 from fishpipe.project import Project
+from tests.unit.sounds import clip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FEW, MANY = 250, 1000
-
-
-def sound() -> bytes:
-    file = io.BytesIO()
-    writer = Mp3Writer(file, 44100, 1, 192)
-    writer.write(np.rint(np.sin(np.arange(11025) / 20) * 9000).astype("<i2").tobytes())
-    writer.close()
-    return file.getvalue()
 
 
 def write(folder: Path, count: int, changed: int = -1) -> None:
@@ -38,8 +27,8 @@ def write(folder: Path, count: int, changed: int = -1) -> None:
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """A project of few lines and one of many, both built."""
-    made, data = {}, sound()
-    digest = hashlib.sha256(data).hexdigest()
+    made, one = {}, clip(tmp_path_factory.mktemp("clip"), 0)
+    data = one.path.read_bytes()
     for count in (FEW, MANY):
         folder = made[count] = tmp_path_factory.mktemp(f"lines{count}")
         write(folder, count)
@@ -48,7 +37,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         for key in project.graph().clips:
             shelf = project.layout.clips / key[:2]
             shelf.mkdir(exist_ok=True)
-            (shelf / f"{key}.{digest}.mp3").write_bytes(data)
+            (shelf / f"{key}.{one.digest}.mp3").write_bytes(data)
         assert run(["build", "-q", "--offline", "-C", str(folder)]) == 0
     return made
 
