@@ -24,6 +24,7 @@ from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.graph.steps import Item, OutputStep
 from fishpipe.manifest.model import Edits, Output
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 
 CLIP_SECONDS = 5.0
 DISTINCT = 20
@@ -81,7 +82,7 @@ def stitch(minutes: float) -> None:
         output = Output(path=folder / "out.mp3", shown="out.mp3", span=span, format="mp3")
         step = OutputStep(output=output, script="b", items=items, tags={})
         start = time.process_time()
-        row = Stitcher(NoCache(), {}, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
+        row = Stitcher(NoCache(), {}, written).assemble([Job(step=step, channels=1)], clips)[0]
         cpu = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(json.dumps({"seconds": row.length / row.rate, "cpu": cpu, "peak_mb": peak}))

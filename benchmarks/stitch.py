@@ -38,6 +38,7 @@ from fishpipe.graph.steps import Item, OutputStep
 from fishpipe.machine import SystemClock
 from fishpipe.manifest.model import Edits, Output
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 from fishpipe.store.units import Units
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -145,7 +146,7 @@ def ours(clips: Path, work: Path, count: int, how: str) -> None:
     path = work / ("out.wav" if how == "wav" else "out.mp3")
     one = step(path, numbers, **({"mode": "copy"} if how == "copy" else {}))
     start, cpu = time.perf_counter(), time.process_time()
-    Stitcher(cache, {}, lambda _: None).assemble([Job(step=one, channels=1)], files)
+    Stitcher(cache, {}, written).assemble([Job(step=one, channels=1)], files)
     report(start, cpu)
     cache.save()
 

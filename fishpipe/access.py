@@ -53,13 +53,15 @@ class Access(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"the base URL from the {base.origin} is not an address: {base.value}")
 
     def _check_trust(self, token: Setting) -> None:
-        """A base URL that a cloned repository brings is not given a token from elsewhere."""
-        base = self.base_url
-        from fishpipe.fish.hosts import is_loopback
+        """A base URL that a cloned repository brings is not given a token from elsewhere.
 
-        trusted = base.value.rstrip("/") == DEFAULT_BASE_URL or is_loopback(base.value)
-        if not trusted and base.origin in (".env", "manifest") and base.origin != token.origin:
+        An address of this machine is no exception: another user's port may be behind it.
+        """
+        base = self.base_url
+        is_usual = base.value.rstrip("/") == DEFAULT_BASE_URL
+        is_said = base.origin == "environment" or (base.origin == ".env" and token.origin == ".env")
+        if not (is_usual or is_said):
             raise ConfigurationError(
                 f"the base URL {base.value} comes from the {base.origin}, and the token from the {token.origin}: "
-                "the token is not sent there. If you trust it: export ACEDATACLOUD_API_BASE_URL"
+                f"the token is not sent there. If you trust it: export ACEDATACLOUD_API_BASE_URL={base.value}"
             )

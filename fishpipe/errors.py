@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from fishpipe.shown import as_name, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -32,7 +34,7 @@ class Span(Struct, frozen=True, order=True, gc=False, array_like=True):
     length: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{as_name(self.file)}:{self.line}:{self.column}"
 
 
 class Problem(Struct, frozen=True, order=True, gc=False):
@@ -47,14 +49,19 @@ class Problem(Struct, frozen=True, order=True, gc=False):
     code: str = ""
 
     def __str__(self) -> str:
-        return f"{self.span}: {self.message}{self.hint and '; ' + self.hint}"
+        return f"{self.span}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """What is wrong, and the cure, on one line, without the place."""
+        return one_line(f"{self.message}{self.hint and '; ' + self.hint}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion such as ``did you mean "speed"?``, or "" where nothing known is near."""
     from difflib import get_close_matches
 
-    names = {name.casefold(): name for name in known}
+    names = {each.casefold(): each for each in known}
     near = get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near and names[near[0]] != word else ""
 

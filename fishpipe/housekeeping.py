@@ -12,9 +12,10 @@ from fishpipe.lock import Lock, mended
 from fishpipe.revisions import blobs_of
 from fishpipe.snapshot import IN_FLIGHT
 from fishpipe.store.clips import scan
+from fishpipe.store.lockfile import lock_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fishpipe.manifest.model import Output
@@ -50,14 +51,14 @@ def garbage(project: Project, session: Session, history: int, *, store: bool) ->
     uses = session.store.uses()
     found = []
     for folder in _folders(project, session, store=store):
-        for clip in scan(folder):
+        for clip in scan(folder, links=folder != session.store.layout.clips):
             if clip.key in spared or (clip.key, clip.digest) in named:
                 continue
             row = rows.get(clip.key)
             what = f"{row.address}: {_text(row)}" if row is not None else "known to nobody here"
             used = uses.get(clip.key, clip.path.stat().st_mtime)
             found.append(Garbage(path=clip.path, size=clip.size, used=used, what=what))
-        for path in folder.glob("??/*.damaged"):
+        for path in _plain(folder.glob("??/*.damaged")):
             stat = path.stat()
             found.append(Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what="damaged, and put aside"))
     found.sort(key=lambda each: (each.used, str(each.path)))
@@ -106,7 +107,7 @@ def _locks(project: Project, session: Session, history: int) -> Iterator[Lock]:
     """The project's lock, those beside it (siblings share ``.fishpipe``), and those of the last commits."""
     yield session.snapshot.lock
     for path in sorted(project.lock_path.parent.glob("*.lock")):
-        yield mended(path.read_text("utf-8", "replace"), path.name)[0]
+        yield mended(lock_text(path, path.name), path.name)[0]
     if history:
         for text in blobs_of(project.manifest.root, ".lock", history):
             yield mended(text, "a lock in git's history")[0]
@@ -114,7 +115,7 @@ def _locks(project: Project, session: Session, history: int) -> Iterator[Lock]:
 
 def _parts(session: Session, rows: Mapping[Fingerprint, CallRow]) -> Iterator[Garbage]:
     folder = session.store.layout.parts
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in _plain(sorted(folder.iterdir()) if folder.is_dir() else ()):
         row = rows.get(Fingerprint(path.name))
         if row is None or row.state not in _UNFINISHED:
             stat = path.stat()
@@ -128,9 +129,14 @@ def _units(session: Session) -> Iterator[Garbage]:
     for key, size, used in session.store.unused_units():
         yield Garbage(path=layout.units, size=size, used=used, what=what, group=group, unit=key)
     # Where fishpipe 0.1 kept them, each in a file of its own.
-    for path in sorted(layout.units.with_suffix("").glob("??/*")):
+    for path in _plain(sorted(layout.units.with_suffix("").glob("??/*"))):
         stat = path.stat()
         yield Garbage(path=path, size=stat.st_size, used=stat.st_mtime, what=what, group=group)
+
+
+def _plain(paths: Iterable[Path]) -> Iterator[Path]:
+    """Those that lie where they seem to lie: no links, and in no folder that is one."""
+    return (path for path in paths if not (path.is_symlink() or path.parent.is_symlink()))
 
 
 def _text(row: CallRow) -> str:

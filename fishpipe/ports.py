@@ -188,6 +188,9 @@ class Store(Protocol):
     def claim(self, key: Fingerprint) -> bool:
         """Whether this run may pay for a call: False while another project does, that shares its clips."""
 
+    def holds(self, key: Fingerprint) -> bool:
+        """Whether a claim was not lost to another project in the meantime."""
+
     def inherited(self, step: ClipStep) -> str | None:
         """The task of a call that its claim's dead holder had paid for; the call is known as submitted from now on."""
 

@@ -30,7 +30,7 @@ from fishpipe.manifest.load import load
 from fishpipe.plan import Plan, PlanOptions, make_plan
 from fishpipe.ports import RunContext, RunLimits
 from fishpipe.store.clips import MOST_SIZES
-from fishpipe.store.durable import flush
+from fishpipe.store.durable import written
 from fishpipe.store.layout import Layout
 from fishpipe.store.lockfile import read_lock
 from fishpipe.store.project_store import ProjectStore
@@ -103,7 +103,7 @@ class Project(Struct, frozen=True, kw_only=True):
         manifest = _loaded(path, choices)
         problems = list(asset_problems(manifest))
         if problems:
-            raise ManifestError(problems, {str(p.span.file): Path(p.span.file).read_text("utf-8") for p in problems})
+            raise ManifestError(problems, manifest.texts)
         return cls(manifest=manifest, choices=choices)
 
     def with_texts(self, texts: Mapping[str, str]) -> Project:
@@ -123,8 +123,7 @@ class Project(Struct, frozen=True, kw_only=True):
     @property
     def layout(self) -> Layout:
         """Where the state lies."""
-        state = self.manifest.root / ".fishpipe"
-        return Layout(state / "draft" if self.is_draft else state)
+        return Layout(self.manifest.root / ".fishpipe", self.is_draft)
 
     @property
     def looks_at_sizes(self) -> bool:
@@ -151,10 +150,12 @@ class Project(Struct, frozen=True, kw_only=True):
 
     @property
     def prices(self) -> Prices:
-        """What things cost: the caller's word counts before the manifest's."""
+        """What things cost: the caller's word counts first, and alone where the budget is the caller's, too."""
         declared, given = self.manifest.provider.prices, dict(self.choices.prices)
         own: dict[str, Any] = {name: given.pop(name) for name in ("speech", "voice") if name in given}
-        return replace(declared, **own, models={**declared.models, **given})
+        prices = replace(declared, **own, models={**declared.models, **given})
+        is_real = self.provider != "sandbox"
+        return prices.believed(self.choices.prices) if is_real and self.choices.budget is not None else prices
 
     @property
     def budget(self) -> Budget:
@@ -178,8 +179,10 @@ class Project(Struct, frozen=True, kw_only=True):
             return None
         from fishpipe.store.shared import SharedClips
 
-        folder = Path(os.path.normpath(self.manifest.root / Path(named).expanduser()))
-        return SharedClips(folder, own=folder.resolve().is_relative_to(self.manifest.root.resolve()))
+        root = Path(os.path.normpath(self.manifest.root.absolute()))
+        folder = Path(os.path.normpath(root / Path(named).expanduser()))
+        is_inside = folder.is_relative_to(root) or folder.resolve().is_relative_to(root.resolve())
+        return SharedClips(folder, own=root if is_inside else None)
 
     def graph(self, targets: Sequence[str] = (), memory: Known | None = None) -> Graph:
         """The steps that the targets need. Raises UsageError."""
@@ -204,7 +207,7 @@ class Project(Struct, frozen=True, kw_only=True):
     ) -> Iterator[Session]:
         """Read the ledger and the files, and plan. Nothing is written unless `writing`, which needs `hold`."""
         opened = ProjectStore.opened if writing else ProjectStore.reading
-        with opened(self.layout, self.clock.now, self.shared) as store:
+        with opened(self.layout, self.clock.now, self.realm, self.shared) as store:
             lock = read_lock(self.lock_path, os.path.relpath(self.lock_path))
             calls = store.calls(lock)
             graph = with_open_takes(self.graph(targets, known(calls, lock, self.realm)), calls)
@@ -304,7 +307,7 @@ class Project(Struct, frozen=True, kw_only=True):
                 downloads=downloads,
                 inspector=ClipInspector(),
                 store=session.store,
-                assembler=Stitcher(session.store, digests, flush),
+                assembler=Stitcher(session.store, digests, written),
                 reporter=reporter,
                 clock=self.clock,
                 snapshot=session.snapshot,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from contextlib import contextmanager, suppress
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from fishpipe.errors import UsageError, did_you_mean
-from fishpipe.store.git import git
+from fishpipe.store.git import MOST_BYTES, git, is_in_repository, top_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _MOST_BYTES: Final = 64 << 20
+_MOST_FILES: Final = 100_000
+# Blobs that git is asked for at one time.
+_AT_ONCE: Final = 64
 _CLIP: Final = re.compile(r".*/[0-9a-f]{64}\.[0-9a-f]{64}\.(mp3|pcm)")
 _READ: Final = (".yaml", ".yml", ".lock", ".json", ".md", ".markdown", ".txt", ".srt", ".vtt", ".fountain")
 # How much of a manifest's lines must be as they were where it has moved.
@@ -47,7 +51,7 @@ def checked_out(manifest: Path, rev: str, *, whole: bool) -> Iterator[Revision]:
     A manifest that has moved since is found by its content. Files that are not text are empty there. The `whole`
     repository is read for manifests that include what lies outside of their folder. Raises UsageError.
     """
-    top = Path(git(manifest.parent, "rev-parse", "--show-toplevel").decode().strip())
+    top = top_of(manifest.parent)
     commit = _commit(top, rev)
     tree = _tree(top, commit)
     path = PurePosixPath(manifest.resolve().relative_to(top.resolve()).as_posix())
@@ -66,7 +70,7 @@ def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
 
     Raises UsageError where git refuses: what it does not tell cannot be spared.
     """
-    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+    if not is_in_repository(folder):
         return
     heads = git(folder, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes", "refs/tags").split()
     with suppress(UsageError):
@@ -74,12 +78,15 @@ def blobs_of(folder: Path, suffix: str, most: int) -> Iterator[str]:
         heads.append(git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip())
     if not heads:
         return
-    top = Path(git(folder, "rev-parse", "--show-toplevel").decode().strip())
+    top = top_of(folder)
     told = git(
         top,
         "log",
         *(head.decode() for head in set(heads)),
         "--full-history",
+        "--no-show-signature",
+        "--no-ext-diff",
+        "--no-textconv",
         "--format=",
         "--name-only",
         "-z",
@@ -117,9 +124,15 @@ def _tree(top: Path, commit: str) -> dict[str, _File]:
         git(top, "ls-tree", "-r", "-z", "--long", "--full-tree", commit).decode("utf-8", "replace").split("\0")
     ):
         match = re.fullmatch(r"(\d+) blob ([0-9a-f]+) +(\d+)\t(.*)", entry, re.DOTALL)
-        if match and match[1] != "120000":
+        if match and match[1] != "120000" and _is_name(match[4]):
             files[match[4]] = _File(match[2], int(match[3]))
     return files
+
+
+def _is_name(name: str) -> bool:
+    """Whether a path in a tree, which may be written by hand, leads to a file below its top."""
+    parts = name.split("/")
+    return not any(part in ("", ".", "..") or part.lower() == ".git" or len(os.fsencode(part)) > 255 for part in parts)
 
 
 def _moved(top: Path, tree: Mapping[str, _File], manifest: Path, rev: str) -> PurePosixPath:
@@ -139,26 +152,37 @@ def _moved(top: Path, tree: Mapping[str, _File], manifest: Path, rev: str) -> Pu
 
 
 def _extract(top: Path, files: Mapping[str, _File], folder: Path) -> None:
-    """Write text files, and empty ones in the place of others: that they are there is all that is asked of them."""
+    """Write text files, and empty ones in the place of others: that they are there is all that is asked of them.
+
+    Raises UsageError where they cannot be: a tree that was written by hand may have a file for a folder, or too many.
+    """
     wanted = [name for name, file in files.items() if name.endswith(_READ) and file.size < _MOST_BYTES]
+    if len(files) > _MOST_FILES or sum(files[name].size for name in wanted) > MOST_BYTES:
+        raise UsageError(f"this revision has more than {_MOST_FILES:,} files, or {MOST_BYTES >> 20} MiB of text")
     texts = dict(zip(wanted, _read(top, [files[name].blob for name in wanted]), strict=True))
     for name in files:
         if _CLIP.fullmatch(name):
             continue
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(texts.get(name, b""))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(texts.get(name, b""))
+        except OSError as error:
+            raise UsageError(f"{name[:200]!r} of this revision cannot be read: {error.strerror}") from error
 
 
 def _read(top: Path, blobs: Sequence[str]) -> Iterator[bytes]:
-    """The bytes of each blob, in order."""
-    if not blobs:
-        return
-    answer = memoryview(git(top, "cat-file", "--batch", given="\n".join(blobs).encode() + b"\n"))
-    at = 0
-    for _ in blobs:
-        end = bytes(answer[at : at + 200]).index(b"\n")
-        size = int(bytes(answer[at : at + end]).split()[2])
-        start = at + end + 1
-        yield bytes(answer[start : start + size])
-        at = start + size + 1
+    """The bytes of each blob, in order. Raises UsageError where git does not have one."""
+    for first in range(0, len(blobs), _AT_ONCE):
+        asked = blobs[first : first + _AT_ONCE]
+        answer = memoryview(git(top, "cat-file", "--batch", given="\n".join(asked).encode() + b"\n"))
+        at = 0
+        for blob in asked:
+            head = re.match(rb"[0-9a-f]+ blob (\d+)\n", answer[at : at + 200])
+            if head is None:
+                raise UsageError(f"git does not have the object {blob}")
+            start = at + head.end()
+            end = start + int(head[1])
+            yield bytes(answer[start:end])
+            at = end + 1

@@ -79,10 +79,14 @@ def check_budget(plan: Plan, budget: Budget, spent_month: float, *, free: bool =
     if plan.cost.unpriced and not free:
         voice = any(action.cost.unpriced for action in plan.voices)
         what = "a voice" if voice else next(action.step.model for action in plan.clips if action.cost.unpriced)
-        example = "voice: 0.50" if voice else f"models: {{{what}: 15}}"
+        price = "voice: 0.50" if voice else f"models: {{{what}: 15}}"
+        example = f"provider: {{prices: {{{price}}}}}"
+        if voice and budget.span is None:
+            # The caller's own budget is not measured by what a project says of voices, which have no usual price.
+            example = "export FISHPIPE_PRICES=voice=0.50"
         raise BudgetError(
             f"{what} has no known price, and a budget is set{where}. Nothing was paid. "
-            f"Say what {'a voice' if voice else 'it'} costs: provider: {{prices: {{{example}}}}}"
+            f"Say what {'a voice' if voice else 'it'} costs: {example}"
         )
     calls = f"{len(plan.paid)} call{'s' if len(plan.paid) > 1 else ''}, ~${usd:.4f},"
     if budget.build is not None and usd > budget.build:

@@ -38,6 +38,21 @@ IN_FLIGHT: Final = ("submitted", "answered", "fetched")
 
 Charged = Literal["no", "yes", "unknown"]
 
+# How far a call has come, where two ledgers know it; one that was forgotten here is to be made anew here.
+_RANK: Final[Mapping[State, int]] = {
+    "refused": 0,
+    "failed": 1,
+    "lost": 2,
+    "intended": 3,
+    "submitted": 4,
+    "created": 5,
+    "answered": 5,
+    "fetched": 6,
+    "stored": 7,
+    "trained": 7,
+    "forgotten": 8,
+}
+
 
 class CallRow(Struct, frozen=True, kw_only=True, gc=False):
     """What the ledger knows of one call. Times are Unix seconds; `nonce` names the call in its callback's path.
@@ -96,18 +111,36 @@ class Calls(Mapping[Fingerprint, CallRow]):
         self._read = read
         self._rows: dict[Fingerprint, CallRow] = {}
         self._asked = 0
+        # Those that another ledger knows better.
+        self.taken: dict[Fingerprint, Calls] = {}
         for key, row in (known or {}).items():
             self.put(key, row)
 
     def put(self, key: Fingerprint, row: CallRow) -> None:
         """Have a row count in the place of what was known."""
         self._rows[key] = row
+        self.taken.pop(key, None)
         self.stored.pop(key, None)
         if row.kind == "clip" and row.state == "stored" and row.digest is not None:
             self.stored[key] = (row.digest, None)
             self._briefs.pop(key, None)
         else:
             self._briefs[key] = Brief(row.kind, row.state, row.digest)
+
+    def beside(self, others: Calls) -> None:
+        """Know the calls of another ledger, too, where it has come further with them than ours."""
+        for key in others:
+            ours, theirs = self.brief(key), others.brief(key)
+            if theirs is None or theirs.state == "forgotten":
+                continue
+            if _RANK[theirs.state] > (_RANK[ours.state] if ours is not None else -1):
+                self.taken[key] = others
+                self._rows.pop(key, None)
+                if theirs.state == "stored" and theirs.kind == "clip" and theirs.digest is not None:
+                    self.stored[key] = (theirs.digest, theirs.size)
+                    self._briefs.pop(key, None)
+                else:
+                    self._briefs[key] = theirs
 
     def brief(self, key: Fingerprint) -> Brief | None:
         """What most is asked of a call, without its row; None for one that is unknown."""
@@ -119,6 +152,7 @@ class Calls(Mapping[Fingerprint, CallRow]):
         return self._some([k for k, found in self._briefs.items() if found.kind == kind or found.state in states])
 
     def _some(self, keys: list[Fingerprint]) -> list[CallRow]:
+        self._rows |= {key: self.taken[key][key] for key in keys if key in self.taken and key not in self._rows}
         missing = [key for key in keys if key not in self._rows]
         if missing and self._read is not None:
             self._rows |= {row.fingerprint: row for row in self._read(missing)}
@@ -126,11 +160,15 @@ class Calls(Mapping[Fingerprint, CallRow]):
 
     def __getitem__(self, key: Fingerprint) -> CallRow:
         if key not in self._rows:
+            if key in self.taken:
+                self._rows[key] = self.taken[key][key]
+                return self._rows[key]
             if key not in self or self._read is None:
                 raise KeyError(key)
             self._asked += 1
             if self._asked == _MOST_ASKED:
-                self._rows = {**{row.fingerprint: row for row in self._read(None)}, **self._rows}
+                read = {row.fingerprint: row for row in self._read(None) if row.fingerprint not in self.taken}
+                self._rows = {**read, **self._rows}
             else:
                 self._some([key])
         return self._rows[key]

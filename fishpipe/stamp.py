@@ -14,13 +14,16 @@ import os
 import sys
 
 from fishpipe import __version__
+from fishpipe.files import read_plain
+from fishpipe.seal import is_sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FORMAT = 1
+FORMAT = 2
 NAME = "stamp"
+MOST_BYTES = 64_000_000
 # How many ways of asking are remembered, the latest first.
 MOST_RECORDS = 8
 _COMMON = ("--allow-outside", "--strict", "--json", "-q", "--quiet", "-v", "--verbose")
@@ -172,14 +175,15 @@ def _record(path: str, key: str) -> list[str] | None:
 
 
 def records(path: str) -> list[tuple[str, list[str]]]:
-    """The records of a stamp, each a key and its lines; none where the file is not a whole one of this format."""
+    """The records of a stamp, each a key and its lines; none where it is not whole, or not ours."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
+        text = read_plain(path, MOST_BYTES, links=False).decode("utf-8", "surrogateescape")
     except OSError:
         return []
     head, _, body = text.partition("\n")
-    if head != f"fishpipe stamp {FORMAT}" or not body.endswith("\n.\n"):
+    version, _, found = head.rpartition(" ")
+    whole = version == f"fishpipe stamp {FORMAT}" and body.endswith("\n.\n")
+    if not (whole and is_sealed("stamp", body.encode("utf-8", "surrogateescape"), found)):
         return []
     parts = [part.split("\n") for part in body[:-3].split("\n\n")]
     return [(part[0], part[1:]) for part in parts]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from fishpipe import stamp
 from fishpipe.manifest.definitions import schema_path
-from fishpipe.manifest.parsed import packed
-from fishpipe.store.durable import flush, write_whole
+from fishpipe.manifest.parsed import kept
+from fishpipe.seal import seal
+from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +47,7 @@ def _looked_at(project: Project) -> Iterable[tuple[str, str]]:
     yield "mark", str(project.manifest.root / ".env")
     yield "mark", str(project.lock_path.absolute())
     yield "mark", str(layout.ledger)
+    yield "mark", str(layout.other.ledger)
     yield "rest", f"{layout.ledger}-wal"
     yield "rest", f"{layout.ledger}-journal"
     yield "clips" if project.looks_at_sizes else "shelves", str(layout.clips)
@@ -101,21 +103,12 @@ def _is_settled(mark: str, began: int) -> bool:
 
 
 def _write(path: Path, record: list[str]) -> None:
-    import secrets
-
     others = [found for found in stamp.records(str(path)) if found[0] != record[0]]
     parts = ["\n".join(record), *("\n".join((key, *lines)) for key, lines in others[: stamp.MOST_RECORDS - 1])]
-    body = "\n\n".join(parts)
-    text = f"fishpipe stamp {stamp.FORMAT}\n{body}\n.\n"
-    # Builds that have nothing to do hold nothing, and may write at one time.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-        flush(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    body = ("\n\n".join(parts) + "\n.\n").encode("utf-8", "surrogateescape")
+    mark = seal("stamp", body)
+    if mark:
+        write_whole(path, f"fishpipe stamp {stamp.FORMAT} {mark}\n".encode() + body)
 
 
 def keep_parsed(project: Project) -> None:
@@ -125,9 +118,9 @@ def keep_parsed(project: Project) -> None:
         return
     with suppress(OSError):
         for key, node in project.manifest.parsed.items():
-            if (data := packed(node)) is not None:
+            if (data := kept(key, node)) is not None:
                 folder.mkdir(exist_ok=True, mode=0o700)
                 write_whole(folder / key, data)
-        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[_MOST_PARSED:]:
+        there = sorted(folder.iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
+        for path in there[_MOST_PARSED:]:
             path.unlink()

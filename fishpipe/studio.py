@@ -19,7 +19,7 @@ from fishpipe.lockkeeper import clip_entries, save
 from fishpipe.manifest.model import Edits, Micros, Output, Speech
 from fishpipe.plan import PlanOptions, Reason, make_plan
 from fishpipe.ports import ClipFile, Job, Level
-from fishpipe.store.durable import flush
+from fishpipe.store.durable import written
 from fishpipe.takes import Take, next_takes, takes_of
 from fishpipe.targets import find_segments, scripts_named
 
@@ -188,7 +188,7 @@ def reel(session: Session, line: Line, path: Path) -> Made:
     output = Output(path=path, shown=str(path), span=line.step.span, format=kind, bitrate=192)  # type: ignore[arg-type]
     made = OutputStep(output=output, script="", items=tuple(items), tags={"title": f"{_REEL} {line.address}"})
     try:
-        return Stitcher(_Memory(), {}, flush).assemble([Job(step=made, channels=1)], files)[0]
+        return Stitcher(_Memory(), {}, written).assemble([Job(step=made, channels=1)], files)[0]
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 

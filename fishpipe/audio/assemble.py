@@ -22,11 +22,11 @@ from fishpipe.audio.sounds import Sounds
 from fishpipe.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from fishpipe.audio.copying import Shell
     from fishpipe.audio.edit import Cut
+    from fishpipe.audio.making import Write
     from fishpipe.audio.score import Unit
     from fishpipe.audio.sinks import SoundCache
     from fishpipe.graph.fingerprints import Digest, Fingerprint
@@ -49,10 +49,10 @@ class Stitcher:
         self,
         cache: SoundCache,
         digests: Mapping[str, Digest],
-        flush_folder: Callable[[Path], None],
+        write: Write,
         threads: int | None = None,
     ) -> None:
-        self._cache, self._digests, self._flush_folder = cache, digests, flush_folder
+        self._cache, self._digests, self._write = cache, digests, write
         self._threads = threads or cores()
         self._stopped = threading.Event()
 
@@ -92,7 +92,7 @@ class Stitcher:
         with ExitStack() as stack:
             opened = (
                 Making.opened(
-                    job, wide if job.step.output.bits > 16 else sounds, self._cache, self._flush_folder, self._threads
+                    job, wide if job.step.output.bits > 16 else sounds, self._cache, self._write, self._threads
                 )
                 for job in jobs
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from fishpipe.ports import Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from io import BufferedRandom
 
     from fishpipe.audio.copying import Shell
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from fishpipe.graph.steps import OutputStep
     from fishpipe.ports import Job
     from fishpipe.timeline import Timeline
+
+    # Opens a new file that has its path's name once the block has ended well.
+    Write = Callable[[Path], AbstractContextManager[BufferedRandom]]
 
 # Bytes after which the disk begins to write a file that is not whole yet.
 _FLUSHED: Final = 32 << 20
@@ -66,26 +70,18 @@ class Making:
 
     @classmethod
     @contextmanager
-    def opened(
-        cls, job: Job, sounds: Sounds, cache: SoundCache, flush_folder: Callable[[Path], None], threads: int
-    ) -> Iterator[Making]:
+    def opened(cls, job: Job, sounds: Sounds, cache: SoundCache, write: Write, threads: int) -> Iterator[Making]:
         """An output whose file is written aside, and renamed once the block, which closes it, has ended well.
 
         Raises AudioError.
         """
         output = job.step.output
-        part = output.path.with_name(f".{output.path.name}.part")
-        with ExitStack() as stack:
-            try:
-                output.path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(part.open("w+b"))
-                stack.callback(_discard, part)
-                beside = stack.enter_context(ThreadPoolExecutor(1))
+        try:
+            output.path.parent.mkdir(parents=True, exist_ok=True)
+            with write(output.path) as file, ThreadPoolExecutor(1) as beside:
                 yield cls(job, sounds, cache, file, threads, beside)
-                part.replace(output.path)
-                flush_folder(output.path.parent)
-            except OSError as error:
-                raise AudioError(f"{output.shown} cannot be written: {error.strerror or error}") from error
+        except OSError as error:
+            raise AudioError(f"{output.shown} cannot be written: {error.strerror or error}") from error
 
     def time(self, unit: Unit) -> float:
         """When a unit begins, in seconds."""
@@ -220,8 +216,3 @@ def _sounds_throughout(step: OutputStep) -> bool:
     return step.room_tone is not None or any(
         laid.bed.loop and (laid.first, laid.last) == (0, last) for laid in step.beds
     )
-
-
-def _discard(part: Path) -> None:
-    with suppress(OSError):
-        part.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fishpipe.errors import UsageError
+from fishpipe.files import read_plain
+from fishpipe.shown import shown, without_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +36,9 @@ _BEGUN = {"at": ""}
 # Tokens that were read: what an internal error's log must not hold.
 SECRETS: set[str] = set()
 _MOST_WARNINGS = 5
+# What a project's `.env` may set: the token, and the address of the API that it is for.
+_READ_THERE = frozenset({TOKEN, BASE_URL})
+_LONGEST_DOTENV = 1 << 20
 _HIGHEST_PRICE = 1e6
 _PRICED = ("speech", "voice", "s1", "s2-pro", "s2.1-pro", "fish-tts")
 
@@ -186,6 +191,8 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
 
 def warnings_of(arguments: Arguments, project: Project) -> list[str]:
     """What is said of a project before anything is done with it."""
+    from fishpipe.store.origin import is_made_here
+
     said = []
     if not arguments.quiet:
         warnings = project.manifest.warnings
@@ -194,6 +201,13 @@ def warnings_of(arguments: Arguments, project: Project) -> list[str]:
             said.append(f"{warning.span}: warning[{warning.code}]: {warning.message}{hint}")
         if len(warnings) > _MOST_WARNINGS and not arguments.verbose:
             said.append(f"… and {len(warnings) - _MOST_WARNINGS:,} warnings more: {again('lint', arguments.manifest)}")
+    if project.provider != "sandbox" and (free := project.manifest.provider.prices).are_free:
+        said.append(f"{free.span}: warning: a price of 0 for {project.provider}: what is paid there counts as nothing")
+    if not is_made_here(project.layout.ledger):
+        said.append(
+            f"warning: this machine did not write {project.layout.state}: its calls, receipts and clips are looked "
+            "at one by one; what can be made again is made again"
+        )
     if project.shared is not None and project.shared.is_away:
         folder = project.shared.folder
         said.append(f"warning: the store {folder} is not there: what it has may be paid for again; mount it")
@@ -211,22 +225,28 @@ def choices(arguments: Arguments, **more: Any) -> Choices:  # noqa: ANN401
         profiles=arguments.profiles,
         allow_outside=arguments.allow_outside,
         strict=arguments.strict,
-        prices=_prices(os.environ.get(PRICES) or file.get(PRICES, "")),
-        store=os.environ.get(STORE) or file.get(STORE),
+        prices=_prices(os.environ.get(PRICES, "")),
+        store=os.environ.get(STORE),
         token=setting(TOKEN, file),
         base_url=setting(BASE_URL, file),
         **more,
     )
 
 
-def out(text: str) -> None:
-    """A result, to stdout."""
-    click.echo(text)
+def out(text: str, *, commands: bool = False) -> None:
+    """A result, to stdout; it has `commands` to GitHub where it is made of them."""
+    click.echo(shown(text) if commands else safe(text))
 
 
 def err(text: str) -> None:
     """Progress and messages, to stderr."""
-    click.echo(text, err=True)
+    click.echo(safe(text), err=True)
+
+
+def safe(text: str) -> str:
+    """Text as it may be shown here: nothing in it is obeyed, neither by a terminal nor by a runner of checks."""
+    is_run = any(name in os.environ for name in ("GITHUB_ACTIONS", "TF_BUILD"))
+    return without_commands(shown(text)) if is_run else shown(text)
 
 
 def answer(arguments: Arguments, data: Mapping[str, Any], words: str) -> None:
@@ -259,8 +279,11 @@ def tell_problems(style: str, error: ManifestError) -> int:
     """Show what is wrong with a manifest, in a style; returns the exit code."""
     from fishpipe.report.problems import show_problems
 
-    show = err if style == "text" else out
-    show(show_problems(style, from_start(style, error.problems), (), error.sources))
+    told = show_problems(style, from_start(style, error.problems), (), error.sources)
+    if style == "text":
+        err(told)
+    else:
+        out(told, commands=style == "github")
     return error.exit_code
 
 
@@ -292,21 +315,40 @@ def variables(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def dotenv(path: Path) -> dict[str, str]:
-    """The settings in a `.env`; a token that others can read is said."""
-    if not path.is_file():
+    """The settings in a `.env` that are read there; what is odd about it is said."""
+    found = read_dotenv(path)
+    for line in told_of(path, found):
+        err(line)
+    return {name: value for name, value in found.items() if name in _READ_THERE}
+
+
+def told_of(path: Path, found: Mapping[str, str]) -> list[str]:
+    """What is said of a `.env` each time: others can read a token in it, or it sets what only the user may set."""
+    said = [f"{path} holds your token, and others can read it: chmod 600 {path}"] if _is_open(path, found) else []
+    return said + [
+        f"warning: {path} sets {name}, which is not read there: a project could bring it. export {name}=…"
+        for name in found
+        if name.startswith("FISHPIPE_") and name not in _READ_THERE
+    ]
+
+
+def _is_open(path: Path, found: Mapping[str, str]) -> bool:
+    return TOKEN in found and os.name == "posix" and path.stat().st_mode & 0o077 != 0
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """What a `.env` sets; nothing where there is none. Raises UsageError for one that cannot be read."""
+    if not os.path.lexists(path):
         return {}
+    from io import StringIO
+
     from dotenv import dotenv_values
 
-    found = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    if tells_token(path):
-        err(f"{path} holds your token, and others can read it: chmod 600 {path}")
-    return found
-
-
-def tells_token(path: Path) -> bool:
-    """Whether a `.env` holds a token, and others can read it: that is said each time."""
-    is_open = os.name == "posix" and path.is_file() and path.stat().st_mode & 0o077 != 0
-    return is_open and TOKEN in path.read_text("utf-8", "replace")
+    try:
+        text = read_plain(str(path), _LONGEST_DOTENV).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return {name: value for name, value in dotenv_values(stream=StringIO(text), interpolate=False).items() if value}
 
 
 def _prices(text: str) -> dict[str, float | None]:

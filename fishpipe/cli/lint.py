@@ -67,7 +67,7 @@ def _lint(arguments: Arguments, fix: bool, style: str) -> int:
         found = look(open_project(arguments, warn=False).manifest)
     problems = from_start(style, [one.problem for one in found])
     if style != "text":
-        out(show_problems(style, (), problems, {}))
+        out(show_problems(style, (), problems, {}), commands=style == "github")
     elif problems:
         mendable = sum(one.fix is not None for one in found)
         out(warnings_text(problems, project.manifest.texts))

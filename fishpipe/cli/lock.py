@@ -16,7 +16,7 @@ from fishpipe.lockkeeper import clip_entries, save
 from fishpipe.manifest.model import Speech
 from fishpipe.report.prose import count
 from fishpipe.store.clips import Clip
-from fishpipe.store.lockfile import read_lock, write_lock
+from fishpipe.store.lockfile import lock_text, read_lock, write_lock
 
 if TYPE_CHECKING:
     from fishpipe.lock import Entry
@@ -71,10 +71,9 @@ def _merge(arguments: Arguments) -> int:
         path = with_manifest(arguments).manifest.with_suffix(".lock")
     else:
         raise UsageError("--merge takes nothing (this project's lock), a lock file, or BASE OURS THEIRS")
-    try:
-        text = path.read_text("utf-8", "replace")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+    if not path.is_file():
+        raise UsageError(f"there is no lock file {path}")
+    text = lock_text(path, str(path))
     whole, dropped = mended(text, str(path))
     if whole.text != text:
         write_lock(path, whole)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from fishpipe.cli.common import Arguments, tells_token, warnings_of
+from fishpipe.cli.common import Arguments, read_dotenv, told_of, warnings_of
 from fishpipe.events import RunFinished
 from fishpipe.machine import SystemClock
 from fishpipe.report.events import JsonReporter
@@ -46,7 +46,8 @@ class Stamper:
 
     def keep(self, project: Project, plan: Plan) -> None:
         """Write the stamp of a plan that is empty."""
-        if self._request is None or tells_token(project.manifest.root / ".env"):
+        settings = project.manifest.root / ".env"
+        if self._request is None or told_of(settings, read_dotenv(settings)):
             return
         events: list[str] = []
         JsonReporter(events.append).tell(RunFinished(exit_code=0))

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fishpipe.errors import StoreError, UsageError
-from fishpipe.fish.answers import read_outcome
+from fishpipe.fish.answers import read_id, read_outcome
 from fishpipe.fish.faults import masked, scrubbed
 from fishpipe.fish.patience import Impatient
 
@@ -102,7 +102,7 @@ class Receiver:
         """Deliver what a body says; False where it says nothing that can be used."""
         if not isinstance(data, dict):
             return False
-        task, trace = (value if isinstance(value := data.get(name), str) else None for name in ("task_id", "trace_id"))
+        task, trace = (read_id(data.get(name)) for name in ("task_id", "trace_id"))
         outcome = read_outcome(data, task, trace)
         if outcome is None:
             return False

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from fishpipe.manifest.model import Delivery
 
 _MAX_ANSWER: Final = 16 << 20
+_MOST_HEADER: Final = 4096
 _FREE_TIMEOUT: Final = httpx.Timeout(60.0, connect=20.0, pool=None)
 _FREE_DEADLINE: Final = 120.0
-# Headers that are about the body as it was sent, not as it was read.
-_AS_SENT: Final = {"content-encoding", "content-length", "transfer-encoding"}
+# All headers of an answer that are read.
+_READ: Final = ("content-type", "date", "location", "retry-after", "trace-id", "x-trace-id")
+_MOST_VOICES: Final = 1 << 30
 # Shorter than what servers keep an idle connection for: a paid POST must not meet one that is being closed.
 _LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=2.0)
 _NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -100,9 +102,10 @@ class FishClient:
         """GET /fish/model/{id}. Raises CallRefused where there is none."""
         response = await self._free("GET", f"/fish/model/{url_quote(voice_id, safe='')}")
         data = parse_object(response)
-        if data is None or not data.get("_id"):
+        voice = read_voice(data or {})
+        if not voice.id:
             raise TransientError(f"the answer has no _id: {quote(response)}", status=response.status_code)
-        return read_voice(data)
+        return voice
 
     async def find_voices(self, title: str) -> Sequence[VoiceInfo]:
         """GET /fish/model: the account's own voices of exactly this title."""
@@ -120,11 +123,12 @@ class FishClient:
         response = await self._free("GET", "/fish/model", params=params)
         data = parse_object(response) or {}
         items = data.get("items")
-        if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("_id") for item in items):
+        voices = [read_voice(item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        if not isinstance(items, list) or len(voices) != len(items) or not all(voice.id for voice in voices):
             message = f"the list of voices cannot be read: {quote(response)}"
             raise TransientError(message, status=response.status_code)
         total = data.get("total")
-        return total if isinstance(total, int) else len(items), [read_voice(item) for item in items]
+        return total if isinstance(total, int) and 0 <= total < _MOST_VOICES else len(items), voices
 
     async def tasks(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
         """POST /fish/tasks: one by `retrieve`, several by `retrieve_batch`; those it does not know are not known."""
@@ -187,7 +191,8 @@ class FishClient:
                 if len(data) > _MAX_ANSWER:
                     data = data[:_MAX_ANSWER]
                     break
-        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _AS_SENT]
+        found = {name: value for name in _READ if (value := response.headers.get(name)) is not None}
+        headers = {name: value.encode("ascii", "replace")[:_MOST_HEADER] for name, value in found.items()}
         return httpx.Response(response.status_code, headers=headers, content=data, request=response.request)
 
     def _judged(self, response: httpx.Response) -> httpx.Response:
@@ -206,11 +211,10 @@ class FishClient:
         if b"\\" in content:
             with contextlib.suppress(ValueError, RecursionError):
                 content = self._masked(json.dumps(json.loads(content), ensure_ascii=False)).encode("utf-8", "replace")
-        sent = response.headers.multi_items()
+        sent = [(name, value) for name in _READ if (value := response.headers.get(name)) is not None]
         headers = [(name, self._masked(value)) for name, value in sent]
         if content == response.content and headers == sent:
             return response
-        headers = [(name, value) for name, value in headers if name not in _AS_SENT]
         return httpx.Response(response.status_code, headers=headers, content=content)
 
     def _masked(self, text: str) -> str:

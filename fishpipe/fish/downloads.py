@@ -8,11 +8,12 @@ import os
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 import httpx
 
 from fishpipe.errors import LinkExpired, StoreError, TransientError
+from fishpipe.files import no_follow
 from fishpipe.fish.hosts import is_loopback
 from fishpipe.fish.links import Links
 from fishpipe.graph.fingerprints import Digest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 256 << 20
 MAX_SAMPLE: Final = 256 << 20
 # A transfer that brings less than this within the stall time-out stands still.
 _PROGRESS: Final = 1 << 12
@@ -46,7 +47,6 @@ class HttpDownloads:
     """
 
     def __init__(self, base_url: str, stall: float = 30.0) -> None:
-        self._base = httpx.URL(base_url)
         self._links = Links(base_url)
         self._stall = stall
         self._broken: dict[Path, _Broken] = {}
@@ -65,33 +65,27 @@ class HttpDownloads:
     async def fetch(self, url: str, part: Path) -> int:
         """Stream `url` into `part`; returns its bytes. Raises LinkExpired, TransientError or StoreError."""
         link = self._links.parsed(url)
+        moved = self._links.moved(link)
         try:
-            return await self._fetch(link, part)
-        except TransientError as error:
-            moved = self._moved(link)
+            return await self._fetch(moved or link, part)
+        except LinkExpired as error:
             if moved is None:
                 raise
-            try:
-                return await self._fetch(moved, part)
-            except LinkExpired:
-                raise error from None
+            # The service of today need not be the one that gave the link.
+            raise TransientError(
+                f"{error.message}, at the port where the service is now", status=error.status
+            ) from None
 
     async def digest(self, url: str) -> Digest:
         """sha256 of what `url` gives. Raises LinkExpired (also where it is larger than 256 MiB) or TransientError."""
         hashed, size = hashlib.sha256(), 0
-        async with self._opened(self._links.parsed(url), {}) as response:
+        async with self._opened(self._links.parsed(url), {}, is_sample=True) as response:
             async for chunk in self._steady(response):
                 size += len(chunk)
                 if size > MAX_SAMPLE:
                     raise LinkExpired("it is larger than 256 MiB")
                 hashed.update(chunk)
         return Digest(hashed.hexdigest())
-
-    def _moved(self, link: httpx.URL) -> httpx.URL | None:
-        same = (link.host, link.port) == (self._base.host, self._base.port)
-        if same or not (is_loopback(str(link)) and is_loopback(str(self._base))):
-            return None
-        return link.copy_with(scheme=self._base.scheme, host=self._base.host, port=self._base.port)
 
     async def _fetch(self, link: httpx.URL, part: Path) -> int:
         known, start = self._resume(link, part)
@@ -125,19 +119,23 @@ class HttpDownloads:
             self._broken[part] = _Broken(str(link), start + int(length), validator)
 
     @asynccontextmanager
-    async def _opened(self, link: httpx.URL, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+    async def _opened(
+        self, link: httpx.URL, headers: dict[str, str], *, is_sample: bool = False
+    ) -> AsyncIterator[httpx.Response]:
         """The answer behind a link and its redirects."""
         hops = 0
         try:
             while True:
-                opened = self._http.stream("GET", link, headers=headers)
-                async with asyncio.timeout(self._stall) as opening, opened as response:
-                    opening.reschedule(None)
-                    target = self._links.redirected(response, hops)
-                    if target is None:
-                        _check_status(response)
-                        yield response
-                        return
+                async with asyncio.timeout(self._stall) as opening:
+                    way = await self._links.route(link, is_sample=is_sample)
+                    asked = {**headers, **way.headers}
+                    async with self._http.stream("GET", way.url, headers=asked, extensions=way.extensions) as response:
+                        opening.reschedule(None)
+                        target = self._links.redirected(link, response, hops)
+                        if target is None:
+                            _check_status(response)
+                            yield response
+                            return
                 link, hops = target, hops + 1
         except (TimeoutError, httpx.TimeoutException) as error:
             raise TransientError(f"the download stood still for {self._stall:g} s") from error
@@ -162,13 +160,13 @@ class HttpDownloads:
     async def _write(self, response: httpx.Response, part: Path, start: int) -> int:
         size = start
         try:
-            with part.open("r+b" if start else "wb") as file:
+            with _part(part, "r+b" if start else "wb") as file:
                 file.seek(start)
                 file.truncate()
                 async for chunk in self._steady(response):
                     size += len(chunk)
                     if size > MAX_BYTES:
-                        raise LinkExpired("the audio is larger than 1 GiB")
+                        raise LinkExpired("the audio is larger than 256 MiB")
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
@@ -179,6 +177,10 @@ class HttpDownloads:
         if size == 0:
             raise TransientError("the audio is empty")
         return size
+
+
+def _part(path: Path, mode: Literal["r+b", "wb"]) -> IO[bytes]:
+    return open(path, mode, opener=no_follow)
 
 
 def _validator(response: httpx.Response) -> str:

@@ -22,6 +22,7 @@ from fishpipe.errors import (
     ServiceError,
     TransientError,
 )
+from fishpipe.shown import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _CONFIGURATION: Final = {"api_not_implemented", "disabled", "no_api"}
 _DOUBTFUL: Final = {408, 499, 502, 504}
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def fault(response: httpx.Response, now: float) -> ServiceError:
@@ -63,13 +63,7 @@ def fault(response: httpx.Response, now: float) -> ServiceError:
 
 def quote(response: httpx.Response, limit: int = 200) -> str:
     """The beginning of an answer's text, on one line, for a message."""
-    text = one_line(response.content[: 8 * limit].decode("utf-8", "replace"))
-    return f"{text[:limit]}…" if len(text) > limit else text or "(empty)"
-
-
-def one_line(text: str) -> str:
-    """A message as it may be shown: on one line, without control characters that a terminal would obey."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return one_line(response.content[: 8 * limit].decode("utf-8", "replace").strip(), limit) or "(empty)"
 
 
 def parse_object(response: httpx.Response) -> dict[str, Any] | None:
@@ -109,11 +103,11 @@ def _words(data: Any) -> tuple[str, str, str, tuple[str, ...]]:  # noqa: ANN401
     """(code, message, trace id, fields that it names) of an error body, in any of its shapes."""
     if not isinstance(data, dict):
         return "", "", "", ()
-    trace = one_line(str(data.get("trace_id") or ""))
+    trace = one_line(str(data.get("trace_id") or ""), 200)
     error = data.get("error")
     if isinstance(error, dict):
         text, fields = _upstream(str(error.get("message") or ""))
-        return one_line(str(error.get("code") or "")), one_line(text), trace, fields
+        return one_line(str(error.get("code") or ""), 100), one_line(text), trace, fields
     message = error if isinstance(error, str) else data.get("message") or data.get("detail") or ""
     text, fields = _upstream(message if isinstance(message, str) else json.dumps(message))
     return "", one_line(text), trace, fields
@@ -157,7 +151,7 @@ def _plain(response: httpx.Response) -> str:
 def retry_after(response: httpx.Response, now: float) -> float | None:
     """Retry-After in seconds (RFC 9110): a number, or a date, held against the answer's own Date, else `now`."""
     value = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", value):
         return float(value)
     moment, date = _moment(value), _moment(response.headers.get("date", ""))
     return None if moment is None else max(0.0, moment - (now if date is None else date))
@@ -166,5 +160,5 @@ def retry_after(response: httpx.Response, now: float) -> float | None:
 def _moment(value: str) -> float | None:
     try:
         return float(calendar.timegm(email.utils.parsedate_to_datetime(value).utctimetuple()))
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None

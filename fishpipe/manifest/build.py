@@ -112,7 +112,8 @@ class Builder:
         if data.get("delivery") == "callback" and "callback_url" not in data and "callback_url" not in node.dropped:
             span = delivery.span if delivery else node.span
             self._say(span, "delivery: callback has no callback_url", "add the public address of this machine")
-        return Provider(**data, prices=Prices(**{name: _usd(value) for name, value in prices.items()}, models=models))
+        declared, named = {name: _usd(value) for name, value in prices.items()}, node.get("prices")
+        return Provider(**data, prices=Prices(**declared, models=models, span=named.span if named else None))
 
     def _store(self) -> ClipStore | None:
         node = self.sections["store"]

@@ -29,6 +29,7 @@ from fishpipe.manifest.profiles import overlaid
 from fishpipe.manifest.schema import Checker
 from fishpipe.manifest.template import is_template
 from fishpipe.manifest.unroll import Declared
+from fishpipe.shown import as_name
 from fishpipe.stamp import look_for_names, stat_mark
 
 if TYPE_CHECKING:
@@ -224,9 +225,9 @@ class _Loader(Struct, dict=True):
     @staticmethod
     def _shown(path: Path) -> str:
         try:
-            return os.path.relpath(path)
+            return as_name(os.path.relpath(path))
         except ValueError:
-            return str(path)
+            return as_name(str(path))
 
     def _read(self, path: Path, named_at: Span | None) -> list[tuple[Path, Span | None]]:
         """Take one file in; returns the files that it includes."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from fishpipe.errors import Problem, Span
@@ -307,16 +307,38 @@ class ProjectInfo(Struct, frozen=True, kw_only=True):
 class Prices(Struct, frozen=True, kw_only=True):
     """Estimates in USD: `speech` per million UTF-8 bytes of text, `voice` per created voice; None is unknown.
 
-    `models` has the models whose price is not that of `speech`; `fish-tts` is that of `api: audios`.
+    `models` has the models whose price is not that of `speech`; `fish-tts` is that of `api: audios`. `span` is where
+    the manifest says so.
     """
 
     speech: Usd | None = Usd(15.0)
     voice: Usd | None = None
     models: Mapping[str, Usd | None] = field(default_factory=dict)
+    span: Span | None = None
 
     def of(self, model: str) -> Usd | None:
         """USD per million bytes of text."""
         return self.models.get(model, self.speech)
+
+    @property
+    def are_free(self) -> bool:
+        """Whether something is said to cost nothing."""
+        return any(price is not None and not price for price in (self.speech, self.voice, *self.models.values()))
+
+    def believed(self, given: Collection[str]) -> Prices:
+        """As a budget is measured that is not the project's own: by the prices that the user has `given`, by name.
+
+        What the project says of others counts where it is more than the built-in price; a voice has no such price.
+        """
+        usual = Prices()
+        speech = self.speech if "speech" in given else _higher(self.speech, usual.speech)
+        models = {name: price if name in given else _higher(price, speech) for name, price in self.models.items()}
+        return Prices(speech=speech, voice=self.voice if "voice" in given else usual.voice, models=models)
+
+
+def _higher(one: Usd | None, other: Usd | None) -> Usd | None:
+    """The higher price; unknown where one of them is."""
+    return None if one is None or other is None else max(one, other)
 
 
 class Provider(Struct, frozen=True, kw_only=True):

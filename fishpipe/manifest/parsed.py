@@ -1,9 +1,9 @@
 """Files as they were parsed, kept by their digest, so that of many includes only those that changed are read as YAML.
 
 The nodes lie in MessagePack, which holds data and runs nothing, in ``.fishpipe/parsed``: derived, and read only where
-the key is right. Small files are read as fast as they are looked up, and one that is very large is mostly one that
-changes: both are left alone. So is a file with a number that is written otherwise than it would be (`1.50`): its
-spelling would be lost.
+the key and the seal are right. Small files are read as fast as they are looked up, and one that is very large is mostly
+one that changes: both are left alone. So is a file with a number that is written otherwise than it would be (`1.50`):
+its spelling would be lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from fishpipe import __version__
+from fishpipe.files import read_plain
 from fishpipe.manifest import source
 from fishpipe.manifest.nodes import Listing, Mapping, Node, Scalar
+from fishpipe.seal import is_sealed, seal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from fishpipe.errors import Problem
 
 # Raise it when the same text is parsed to other nodes.
-FORMAT: Final = 1
+FORMAT: Final = 2
+_SEAL: Final = 20
+_MOST_BYTES: Final = 256 << 20
 # Characters of the files that are kept.
 SMALLEST: Final = 16_000
 LARGEST: Final = 4_000_000
@@ -42,7 +46,7 @@ class Parser:
         if self._folder is None or not SMALLEST <= len(text) <= LARGEST:
             return source.parse(text, file)
         key = sha256(f"{FORMAT} {__version__} {file}\n{text}".encode()).hexdigest()
-        known = _read(self._folder / key)
+        known = _read(self._folder, key)
         if known is not None:
             return known, []
         node, problems = source.parse(text, file)
@@ -51,8 +55,15 @@ class Parser:
         return node, problems
 
 
+def kept(key: str, node: Node) -> bytes | None:
+    """What is kept of a node, behind its seal; None for one that would not be the same again, or cannot be sealed."""
+    data = packed(node)
+    found = seal(f"parsed {key}", data) if data is not None else ""
+    return bytes.fromhex(found) + data if found and data is not None else None
+
+
 def packed(node: Node) -> bytes | None:
-    """A node as it is kept; None for one that would not be the same again."""
+    """A node in MessagePack; None for one that would not be the same again."""
     try:
         return msgspec.msgpack.encode(node, enc_hook=_plain) if _is_same_again(node) else None
     except OverflowError:
@@ -79,9 +90,11 @@ def _is_same_again(node: Node) -> bool:
     return True
 
 
-def _read(path: Path) -> Node | None:
+def _read(folder: Path, key: str) -> Node | None:
     try:
-        return _decoder().decode(path.read_bytes())
+        data = read_plain(str(folder / key), _MOST_BYTES, links=False)
+        is_ours = is_sealed(f"parsed {key}", data[_SEAL:], data[:_SEAL].hex())
+        return _decoder().decode(data[_SEAL:]) if is_ours else None
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
 

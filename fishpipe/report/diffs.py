@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.report.prose import clock, cost_words, count, money, short
+from fishpipe.shown import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Words = Sequence[tuple[str, str]]
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+!|<>~])")
+# What GitHub makes a link of, wherever it stands: a mention, a number, an address.
+_LINKED: Final = re.compile(r"@(?=\w)|#(?=\d)|GH-(?=\d)|\bhttps?(?=:)|\bwww(?=\.)", re.IGNORECASE)
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 
 
@@ -60,7 +63,8 @@ def diff_text(data: dict[str, Any]) -> str:
 
 def diff_markdown(data: dict[str, Any]) -> str:
     """The same as a comment of a pull request."""
-    lines = [f"**{_counts(data)}** since `{data['rev']}`; {_escaped(data['text'])}"]
+    rev = one_line(data["rev"], 100).replace("`", "'")
+    lines = [f"**{_counts(data)}** since `{rev}`; {_escaped(data['text'])}"]
     if data["changes"]:
         lines += ["", "| line | change | cost |", "| --- | --- | --- |"]
     for change in data["changes"]:
@@ -158,7 +162,9 @@ def _marked(words: Words) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+    """Words in Markdown that stand for themselves: no markup, no HTML, no mention of anybody, no link."""
+    plain = _SPECIAL.sub(r"\\\1", shown(" ".join(text.split("\n"))).replace("&", "&amp;"))
+    return _LINKED.sub(lambda found: f"{found[0]}&#8203;", plain)
 
 
 def _counts(data: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from fishpipe.events import (
 )
 from fishpipe.report.plans import plan_data
 from fishpipe.report.prose import clock, cost_words, count, money
+from fishpipe.shown import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +45,8 @@ class JsonReporter:
 
     def tell(self, event: Event) -> None:
         """Write the event."""
-        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-        data: dict[str, Any] = {"event": name}
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        data: dict[str, Any] = {"event": kind}
         for field, value in asdict(event).items():
             data[field] = plan_data(value) if field == "plan" else _plain(value)
         self._write(json.dumps(data, ensure_ascii=False))
@@ -76,7 +77,7 @@ class LineReporter:
         if isinstance(event, ClipStored):
             self._done += 1
             self._total = max(self._total, self._done)
-        line = _line(event, self._done, self._total)
+        line = as_name(_line(event, self._done, self._total))
         serious = isinstance(event, CallProblem | ClipDamaged | DoubtRetried | Stopping)
         if line and (serious or not self._quiet):
             self._write(line)
@@ -92,9 +93,9 @@ def _line(event: Event, done: int, total: int) -> str:
     match event:
         case RunStarted(plan=plan, free=free) if plan.paid:
             return f"{cost_words(len(plan.paid), plan.cost)}{' (sandbox: free)' if free else ' (an estimate)'}"
-        case VoiceReady(name=name, voice_id=voice_id, paid=paid, adopted=adopted):
+        case VoiceReady(name=voice, voice_id=voice_id, paid=paid, adopted=adopted):
             how = "created" if paid else "found at the service: not paid again" if adopted else "ready"
-            return f"voice {name}: {how} ({voice_id})"
+            return f"voice {voice}: {how} ({voice_id})"
         case ClipStored(address=address, seconds=seconds):
             return f"[{done}/{total}] {address} {seconds:.1f} s"
         case CallRetried(address=address, error=error, delay=delay):
@@ -154,7 +155,7 @@ class ProgressReporter:
                 if total:
                     self._progress.update(self._clips, total=total, visible=True)
                 if header := _line(event, 0, 0):
-                    self._progress.console.print(header, highlight=False, markup=False, soft_wrap=True)
+                    self._progress.console.print(as_name(header), highlight=False, markup=False, soft_wrap=True)
                 self._progress.start()
             case CallSubmitted(bytes=size, usd=usd):
                 self._bytes += size
@@ -164,8 +165,12 @@ class ProgressReporter:
             case ClipStored():
                 self._progress.advance(self._clips)
             case OutputStarted(path=path):
+                from rich.markup import escape
+
                 self._progress.update(self._clips, visible=False)
-                self._stitching[path] = self._progress.add_task(f"stitching {path}", total=None, detail="")
+                self._stitching[path] = self._progress.add_task(
+                    f"stitching {escape(as_name(path))}", total=None, detail=""
+                )
             case OutputWritten(path=path) if path in self._stitching:
                 self._progress.remove_task(self._stitching.pop(path))
             case (
@@ -179,7 +184,7 @@ class ProgressReporter:
             ):
                 if isinstance(event, VoiceReady):
                     self._progress.advance(self._clips)
-                self._progress.console.print(_line(event, 0, 0), highlight=False, markup=False, soft_wrap=True)
+                self._progress.console.print(as_name(_line(event, 0, 0)), highlight=False, markup=False, soft_wrap=True)
             case _:
                 pass
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.report.prose import short
+from fishpipe.shown import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fishpipe.graph.steps import Graph
+
+_PLAIN: Final = " .,:/_-…"
 
 
 def dot(graph: Graph) -> str:
@@ -30,12 +33,13 @@ def mermaid(graph: Graph) -> str:
 
 
 def _quoted(label: str) -> str:
-    escaped = label.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = as_name(label).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _entity(label: str) -> str:
-    return f'"{label.replace("&", "&amp;").replace(chr(34), "&quot;").replace("<", "&lt;")}"'
+    """A label for mermaid, which takes `#` for the beginning of an entity, and some words for links and classes."""
+    return f'"{"".join(char if char.isalnum() or char in _PLAIN else f"#{ord(char)};" for char in as_name(label))}"'
 
 
 def _nodes(graph: Graph) -> Iterator[tuple[str, str, str]]:

@@ -70,7 +70,7 @@ def problems_github(problems: Sequence[Problem], warnings: Sequence[Problem] = (
     """All problems, and warnings, as GitHub's workflow commands, which annotate a pull request."""
     return "\n".join(
         f"::{severity} file={_property(p.span.file)},line={p.span.line},col={p.span.column},"
-        f"endColumn={p.span.column + p.span.length}{p.code and f',title={p.code}'}::{_escaped(_said(p))}"
+        f"endColumn={p.span.column + p.span.length}{p.code and f',title={p.code}'}::{_escaped(p.said)}"
         for severity, found in (("error", problems), ("warning", warnings))
         for p in found
     )
@@ -85,7 +85,7 @@ def problems_sarif(problems: Sequence[Problem], warnings: Sequence[Problem] = ()
         {
             "ruleId": problem.code or "manifest",
             "level": level,
-            "message": {"text": _said(problem)},
+            "message": {"text": problem.said},
             "locations": [{"physicalLocation": {"artifactLocation": _artifact(problem), "region": _region(problem)}}],
             "partialFingerprints": {"place/v1": f"{problem.span.file}:{problem.code}:{problem.message}"},
         }
@@ -110,11 +110,6 @@ def _region(problem: Problem) -> dict[str, int]:
     return {"startLine": span.line, "startColumn": span.column, "endColumn": span.column + span.length}
 
 
-def _said(problem: Problem) -> str:
-    """What is wrong, and the cure, without the place."""
-    return f"{problem.message}{problem.hint and '; ' + problem.hint}"
-
-
 def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
@@ -125,7 +120,7 @@ def _escaped(text: str) -> str:
 
 def _block(problem: Problem, lines: Sequence[str], label: str = "") -> str:
     span = problem.span
-    text = f"{span}: {label}{_said(problem)}"
+    text = f"{span}: {label}{problem.said}"
     if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
         return text
     source = "".join(char if char.isprintable() else " " for char in lines[span.line - 1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.shown import shown
+
 if TYPE_CHECKING:
     from fishpipe.plan import Cost, Reason
 
@@ -49,7 +51,7 @@ def clock(seconds: float) -> str:
 
 def short(text: str, limit: int = _SHOWN) -> str:
     """A text on one line, cut in the middle of nowhere with an ellipsis."""
-    line = " ".join(text.split())
+    line = shown(" ".join(text.split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

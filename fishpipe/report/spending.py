@@ -8,10 +8,12 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.report.prose import count, money
+from fishpipe.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+_FORMULAS: Final = "=+-@\t\n＝＋－＠"
 _COLUMNS: Final = (
     "at", "kind", "realm", "script", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "fingerprint",
     "take", "locked",
@@ -64,8 +66,17 @@ def receipts_csv(receipts: Sequence[dict[str, Any]], locked: Container[str]) -> 
     file = io.StringIO()
     writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(receipt, locked) for receipt in receipts)
+    for receipt in receipts:
+        writer.writerow({name: _cell(value) for name, value in _row(receipt, locked).items()})
     return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    if not isinstance(value, str):
+        return value
+    text = shown(value)
+    return f"'{text}" if text[:1] in _FORMULAS and text else text
 
 
 def _row(receipt: dict[str, Any], locked: Container[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from fishpipe.errors import (
 )
 from fishpipe.events import CallClaimed, ClipStored
 from fishpipe.ports import Answered, Submitted, TaskFailed, VoiceInfo
-from fishpipe.runner.payments import Doubt
+from fishpipe.runner.payments import ClaimLost, Doubt
 from fishpipe.runner.retry import delay
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ class Calls:
         try:
             self._spending.check_open()
             answer = await self._resolved(action, place)
-            if answer is None:
+            while answer is None:
                 if await self._claimed(step, place):
                     return True
-                answer = await self._pay(action, voice_ids, place)
+                with suppress(ClaimLost):
+                    answer = await self._pay(action, voice_ids, place)
             place.give()
             await asyncio.sleep(_LEAD)
             await self._fetch(step, answer, paid=True, usd=None if action.cost.unpriced else action.cost.usd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from fishpipe.errors import CallFailed, CallInDoubt, ServiceError, TransientError
+from fishpipe.errors import CallFailed, CallInDoubt, FishpipeError, ServiceError, TransientError
 from fishpipe.events import CallRetried, CallSubmitted, DoubtRetried
 from fishpipe.graph.steps import ClipStep, VoiceStep
 from fishpipe.plan import Cost
@@ -46,6 +46,10 @@ class Doubt(Struct, frozen=True, kw_only=True):
         return cls(error=error, trace_id=trace, paid=row is not None and row.state == "lost")
 
 
+class ClaimLost(FishpipeError):
+    """Another project has taken over the claim of a call, and pays for it; nothing was sent."""
+
+
 class Payments:
     """Makes paid requests for one run."""
 
@@ -59,7 +63,7 @@ class Payments:
         """The service's answer to `send(callback address)`, and the nonce of its callback.
 
         One in `doubt` is made again: said, and kept in the record of money. Raises ServiceError; the row says how
-        far it came. The place is given back while a retry waits.
+        far it came; and ClaimLost. The place is given back while a retry waits.
         """
         attempt = limited = 1
         while True:
@@ -67,9 +71,7 @@ class Payments:
             if doubt is not None:
                 self._again(step, cost, doubt)
                 doubt = None
-            nonce = secrets.token_urlsafe(16) if self._context.callbacks is not None else None
-            self._store.intend(step, nonce)
-            await self._store.settled()
+            nonce = await self._begun(step)
             try:
                 answer = await self._answer(step, send, nonce)
             except TransientError as error:
@@ -96,6 +98,17 @@ class Payments:
                 self._window.succeeded()
                 return answer, nonce
 
+    async def _begun(self, step: ClipStep | VoiceStep) -> str | None:
+        """The row is on the disk, and the claim is ours still: the request may leave. Its nonce. Raises ClaimLost."""
+        nonce = secrets.token_urlsafe(16) if self._context.callbacks is not None else None
+        self._store.intend(step, nonce)
+        await self._store.settled()
+        if self._store.is_shared and not await asyncio.to_thread(self._store.holds, step.fingerprint):
+            why = "another project pays for these words: this one was stopped for too long"
+            self._store.move(step.fingerprint, "refused", error=why, charged="no")
+            raise ClaimLost(why)
+        return nonce
+
     async def _wait_out(self, step: ClipStep | VoiceStep, error: TransientError, place: Place, attempt: int) -> None:
         """Let some time pass before the next attempt; nobody's place is held for it."""
         wait = delay(attempt, error, self._limits, self._clock)
@@ -108,6 +121,18 @@ class Payments:
         await place.take()
 
     async def _answer(self, step: ClipStep | VoiceStep, send: Send, nonce: str | None) -> Accepted:
+        """The answer to the request; a bug of ours on the way to it is noted: it may have been charged.
+
+        So it counts like any other call in doubt, which is not made again for ever.
+        """
+        try:
+            return await self._answered(step, send, nonce)
+        except Exception as error:
+            if not isinstance(error, FishpipeError):
+                self._store.note(step.fingerprint, f"an internal error: {type(error).__name__}", "unknown")
+            raise
+
+    async def _answered(self, step: ClipStep | VoiceStep, send: Send, nonce: str | None) -> Accepted:
         """The answer to the request, or the callback that comes before it."""
         address = self._results.address(nonce)
         if nonce is None or address is None:

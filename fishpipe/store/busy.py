@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from fishpipe.errors import ProjectBusy, StoreError
+from fishpipe.files import read_plain
+from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +32,7 @@ def hold(path: Path, *, wait: bool = False) -> Iterator[None]:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     try:
         with suppress(OSError):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+            write_whole(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -39,7 +41,7 @@ def hold(path: Path, *, wait: bool = False) -> Iterator[None]:
 
 def _describe(holder: Path) -> str:
     try:
-        data = json.loads(holder.read_text(encoding="utf-8"))
-        return f"another fishpipe (process {data['pid']} on {data['host']})"
-    except (OSError, ValueError, KeyError):
+        data = json.loads(read_plain(str(holder), 1 << 16))
+        return f"another fishpipe (process {int(data['pid'])} on {data['host']})"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another fishpipe"

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fishpipe.errors import StoreError
+from fishpipe.files import read_plain
+from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
     from fishpipe.graph.fingerprints import Fingerprint
 
 # Seconds without a renewal after which a holder counts as dead.
 LEASE: Final = 90.0
+_LONGEST: Final = 1 << 16
 
 
 class Claims:
@@ -74,14 +77,21 @@ class Claims:
     def _of(self, key: Fingerprint) -> list[Path]:
         return [path for path in self._folder.glob(f"{key}.*") if re.fullmatch(r"\.[0-9]{1,9}", path.suffix)]
 
+    def holds(self, key: Fingerprint) -> bool:
+        """Whether a claim was not lost to another: who was stopped for longer than its lease may have lost it."""
+        with self._lock:
+            path, sign = self._held.get(key, (None, ""))
+            if path is None or _read(path).get("sign") == sign:
+                return True
+            del self._held[key]
+            return False
+
     def note(self, key: Fingerprint, task: str) -> None:
         """The call is paid for: whoever takes the claim over may have its result. Raises OSError."""
         with self._lock:
             if key in self._held:
-                path, sign = self._held[key]
-                part = path.with_name(f".{path.name}.{sign}")
-                part.write_text(json.dumps({**_read(path), "task": task}), "utf-8")
-                part.replace(path)
+                path, _ = self._held[key]
+                write_whole(path, json.dumps({**_read(path), "task": task}).encode())
 
     def renew(self) -> None:
         """Say that the holder lives, for all that is held."""
@@ -103,7 +113,8 @@ class Claims:
         if holder.get("machine") == _machine() and not _runs(holder.get("pid")):
             return True
         try:
-            return self._now() - path.stat().st_mtime > self._lease
+            # One that is dated far ahead is of no holder whose clock could be the folder's.
+            return abs(self._now() - path.stat().st_mtime) > self._lease
         except FileNotFoundError:
             return True
 
@@ -111,7 +122,7 @@ class Claims:
         """The time as the folder's own machine has it, whose clock dates the claims."""
         probe = self._folder / f".now.{secrets.token_hex(4)}"
         try:
-            probe.touch()
+            probe.touch(exist_ok=False)
             return probe.stat().st_mtime
         finally:
             probe.unlink(missing_ok=True)
@@ -123,7 +134,8 @@ def _create(path: Path) -> str | None:
     holder = {"sign": sign, "host": socket.gethostname(), "machine": _machine(), "pid": os.getpid()}
     part = path.with_name(f".{path.name}.{sign}")
     try:
-        part.write_text(json.dumps(holder), "utf-8")
+        with part.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(holder))
         try:
             os.link(part, path)
         except FileExistsError:
@@ -147,7 +159,7 @@ def _write_new(path: Path, holder: dict[str, Any], sign: str) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_plain(str(path), _LONGEST, links=False))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
-from fishpipe.store.durable import rename
+from fishpipe.store.durable import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,15 +57,20 @@ def clip_path(folder: Path, key: Fingerprint, digest: Digest, suffix: str) -> Pa
     return folder / key[:2] / f"{key}.{digest}.{suffix}"
 
 
-def scan(folder: Path, *, sized: bool = True) -> Iterator[Clip]:
-    """Each clip in the folder, in the order of the names; where they are not `sized`, their sizes are not looked at."""
+def scan(folder: Path, *, sized: bool = True, links: bool = False) -> Iterator[Clip]:
+    """Each clip in the folder, in the order of the names; where they are not `sized`, their sizes are not looked at.
+
+    A clip that is a link may lie in a shared folder (`links`). Raises StoreError where one lies in ours, and OSError.
+    """
     if not folder.is_dir():
         return
     for shelf in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if len(shelf.name) != 2 or not shelf.is_dir():
+        if len(shelf.name) != 2 or not shelf.is_dir(follow_symlinks=False):
             continue
         for entry in sorted(os.scandir(shelf.path), key=lambda entry: entry.name):
             name = entry.name
+            if not links and entry.is_symlink():
+                raise StoreError(f"{entry.path} is a link; clips are plain files: remove it")
             if _NAME.fullmatch(name) and entry.is_file():
                 try:
                     size = entry.stat().st_size if sized else UNKNOWN
@@ -79,24 +84,15 @@ def copy_clip(clip: Clip, folder: Path) -> Path:
 
     Several may write at once: the name says what the bytes are. Raises StoreError where the clip is damaged, OSError.
     """
-    import secrets
-
     target = clip_path(folder, clip.key, clip.digest, clip.suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with clip.path.open("rb") as source, part.open("xb") as file:
-            found = hashlib.sha256()
-            while block := source.read(_BLOCK):
-                found.update(block)
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
+    with clip.path.open("rb") as source, written(target) as file:
+        found = hashlib.sha256()
+        while block := source.read(_BLOCK):
+            found.update(block)
+            file.write(block)
         if found.hexdigest() != clip.digest:
             raise StoreError(f"{clip.path} is damaged: its bytes have another digest than its name")
-        rename(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 

@@ -20,6 +20,7 @@ from fishpipe.snapshot import Brief, CallRow, Calls, OutputRow
 from fishpipe.store.commits import Commits
 from fishpipe.store.migrations import NEWEST, migrate, version_of
 from fishpipe.store.network import is_network
+from fishpipe.store.origin import CURE, check_ledger, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,13 +63,18 @@ class Ledger:
     @classmethod
     def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
         """Open for writing, creating or migrating it. Raises StoreError."""
+        is_new = not path.exists()
+        if not is_new:
+            check_ledger(path)
         try:
             db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+            if is_new:
+                number(db)
             db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(path.parent) else 'WAL'}")
             db.execute("PRAGMA synchronous = FULL")
             migrate(db, path)
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}") from error
+            raise StoreError(f"{path}: {error}; {CURE}") from error
         return cls(db, now)
 
     @classmethod
@@ -78,6 +84,7 @@ class Ledger:
         if not path.exists():
             yield None
             return
+        check_ledger(path)
         with ExitStack() as stack:
             try:
                 where, mode = path, "immutable=1"
@@ -92,7 +99,7 @@ class Ledger:
                 if known:
                     migrate(db, path)
             except (sqlite3.Error, OSError) as error:
-                raise StoreError(f"{path}: {error}") from error
+                raise StoreError(f"{path}: {error}; {CURE}") from error
             yield cls(db, now) if known else None
 
     def close(self) -> None:
@@ -195,6 +202,21 @@ class Ledger:
                     row.intended or self._now(), self._now(),
                 ),
             )  # fmt: skip
+
+    def take_over(self, row: CallRow, size: int | None = None) -> None:
+        """A call as another ledger of the project has it, which has come further with it."""
+        values = {name: getattr(row, name) for name in _NAMES} | {"size": size}
+        values |= {name: json.dumps(values[name], ensure_ascii=False) for name in ("record", "described")}
+        marks = ", ".join("?" * len(values))
+        with self._transaction() as db:
+            db.execute(f"INSERT OR REPLACE INTO calls ({', '.join(values)}) VALUES ({marks})", [*values.values()])  # noqa: S608
+
+    def has(self, realm: Realm) -> bool:
+        """Whether a call of a realm was ever made, or paid."""
+        with self._lock:
+            paid = self._db.execute("SELECT 1 FROM receipts WHERE realm = ? LIMIT 1", (realm,)).fetchone()
+            calls = "SELECT 1 FROM calls WHERE state != 'stored' AND json_extract(record, '$.realm') = ? LIMIT 1"
+            return (paid or self._db.execute(calls, (realm,)).fetchone()) is not None
 
     def used(self, keys: Iterable[Fingerprint]) -> None:
         """These clips are in an output that was made just now."""

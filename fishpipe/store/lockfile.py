@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import StoreError, UsageError
+from fishpipe.files import read_plain
 from fishpipe.lock import Lock, parse_lock
 from fishpipe.store.durable import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST_BYTES: Final = 256 << 20
+_MOST_ATTRIBUTES: Final = 1 << 20
+
 
 def read_lock(path: Path, shown: str) -> Lock:
     """The lock at `path`; an empty one where there is none. Raises ManifestError with its problems, or StoreError."""
+    return parse_lock(lock_text(path, shown), shown)
+
+
+def lock_text(path: Path, shown: str) -> str:
+    """What a lock file says; nothing where there is none. Raises StoreError."""
     try:
-        text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+        return read_plain(str(path), MOST_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
     except FileNotFoundError:
-        return Lock(name=shown)
+        return ""
     except OSError as error:
         raise StoreError(f"{shown} cannot be read: {error.strerror}") from error
-    return parse_lock(text, shown)
 
 
 def write_lock(path: Path, lock: Lock) -> None:
@@ -40,14 +48,14 @@ def let_git_merge(path: Path) -> Path | None:
     from fishpipe.store.git import git
 
     try:
-        attribute = git(path.parent, "check-attr", "merge", "--", path.name)
+        attribute = git(path.parent, "check-attr", "merge", "--", f"./{path.name}")
     except UsageError:
         return None
     if not attribute.strip().endswith(b": unspecified"):
         return None
     with suppress(UsageError):
         # It fails where nothing is ignored.
-        git(path.parent, "check-ignore", "--quiet", "--", path.name)
+        git(path.parent, "check-ignore", "--quiet", "--", f"./{path.name}")
         return None
     return add_line(path.with_name(".gitattributes"), f"{path.name} merge=union")
 
@@ -55,7 +63,7 @@ def let_git_merge(path: Path) -> Path | None:
 def add_line(file: Path, line: str) -> Path | None:
     """Add a line to a file such as ``.gitattributes``; None where it is in it already. Raises StoreError."""
     try:
-        before = file.read_text("utf-8") if file.exists() else ""
+        before = read_plain(str(file), _MOST_ATTRIBUTES).decode() if file.exists() else ""
         if line in before.splitlines():
             return None
         glue = "\n" if before and not before.endswith("\n") else ""

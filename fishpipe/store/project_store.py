@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +19,14 @@ from msgspec.structs import replace
 from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint, description
 from fishpipe.graph.steps import ClipStep, VoiceStep
-from fishpipe.locking import locked_row, voices_of
+from fishpipe.locking import voices_of
 from fishpipe.snapshot import AssetInfo, CallRow, Calls, OutputRow, Snapshot
+from fishpipe.store.adoption import adopt, by_name
 from fishpipe.store.clips import Clip, clip_path, scan, sorted_out
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
+from fishpipe.store.opening import ledger_beside, read_ledger
+from fishpipe.store.origin import is_made_here, put_mark, settle_in
 from fishpipe.store.units import Units
 
 if TYPE_CHECKING:
@@ -38,17 +42,24 @@ if TYPE_CHECKING:
 
 
 class ProjectStore:
-    """An open project; made with `opened`, or `reading` for verbs that write nothing.
+    """An open project; made by `opened`, or by `reading` where nothing is written.
 
     `shared` is the folder of clips beside ours; `unshared` why a clip did not come into it, if one did not; `gains` are
-    those of outputs that were made, by name, for the lock.
+    those of outputs that were made, by name, for the lock. `beside` is the ledger of the project's drafts (or, for a
+    draft, that of its own builds), where it has paid the same provider.
     """
 
     def __init__(
-        self, layout: Layout, ledger: Ledger | None, now: Callable[[], float], shared: SharedClips | None = None
+        self,
+        layout: Layout,
+        ledger: Ledger | None,
+        now: Callable[[], float],
+        shared: SharedClips | None = None,
+        beside: Ledger | None = None,
     ) -> None:
         self.layout = layout
         self.shared = shared
+        self._beside = beside
         self.unshared: str | None = None
         self.gains: dict[str, Mapping[str, Any]] = {}
         self.units = Units(layout.units, now)
@@ -60,26 +71,30 @@ class ProjectStore:
     @classmethod
     @contextmanager
     def opened(
-        cls, layout: Layout, now: Callable[[], float], shared: SharedClips | None = None
+        cls, layout: Layout, now: Callable[[], float], realm: Realm, shared: SharedClips | None = None
     ) -> Iterator[ProjectStore]:
         """Open for writing; the folders are there. A stamp ends with it. Raises StoreError."""
+        layout.check()
+        settle_in(layout, now())
         layout.stamp.unlink(missing_ok=True)
-        ledger = Ledger.open(layout.ledger, now)
-        store = cls(layout, ledger, now, shared)
-        try:
+        with ExitStack() as stack:
+            ledger = Ledger.open(layout.ledger, now)
+            stack.callback(ledger.close)
+            if not is_made_here(layout.ledger):
+                put_mark(layout.ledger)
+            store = cls(layout, ledger, now, shared, stack.enter_context(ledger_beside(layout, now, realm)))
+            stack.callback(store.units.close)
             yield store
-        finally:
-            store.units.close()
-            ledger.close()
 
     @classmethod
     @contextmanager
     def reading(
-        cls, layout: Layout, now: Callable[[], float], shared: SharedClips | None = None
+        cls, layout: Layout, now: Callable[[], float], realm: Realm, shared: SharedClips | None = None
     ) -> Iterator[ProjectStore]:
         """Open without writing a byte. Raises StoreError."""
-        with Ledger.reading(layout.ledger, now) as ledger:
-            store = cls(layout, ledger, now, shared)
+        layout.check()
+        with read_ledger(layout, now) as ledger, ledger_beside(layout, now, realm) as beside:
+            store = cls(layout, ledger, now, shared, beside)
             try:
                 yield store
             finally:
@@ -95,6 +110,8 @@ class ProjectStore:
     def calls(self, lock: Lock) -> Calls:
         """All calls that are known, by the ledger or (voices) by the lock alone."""
         calls = self._ledger.calls() if self._ledger else Calls()
+        if self._beside is not None:
+            calls.beside(self._beside.calls())
         for key, voice in voices_of(lock).items():
             # One that the lock knows is not made again because an earlier try of ours failed.
             if key not in calls or (calls[key].voice_id is None and calls[key].state != "forgotten"):
@@ -114,7 +131,8 @@ class ProjectStore:
         """The world as a plan of `graph` sees it; `calls` are those of `calls()`, `sized` looks at the clips' sizes."""
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
-        files = chain(scan(self.layout.clips, sized=sized), theirs)
+        draft = scan(self.layout.other.clips, sized=sized) if self._beside is not None else ()
+        files = chain(scan(self.layout.clips, sized=sized), draft, theirs)
         clips, others = sorted_out(files, calls, lock)
         outputs = ledger.outputs() if ledger else {}
         paths = {str(step.output.path): step.output.path for step in graph.outputs}
@@ -124,7 +142,7 @@ class ProjectStore:
         return Snapshot(
             calls=calls,
             checked=frozenset(ledger.checks()) if ledger else frozenset(),
-            retried=ledger.retried() if ledger else {},
+            retried=sum((Counter(each.retried()) for each in self._ledgers), Counter[Fingerprint]()),
             clips=clips,
             others=others,
             lock=lock,
@@ -133,35 +151,13 @@ class ProjectStore:
             outputs={key: row for key, (row, _, _) in made.items()},
             files={key: _file_state(path, made.get(key)) for key, path in paths.items()},
             assets=assets,
-            spent_month=ledger.spent(graph.realm, month) if ledger else 0.0,
+            spent_month=self.spent(graph.realm, month),
             tools=tools,
         )
 
     def adopt(self, graph: Graph, snapshot: Snapshot) -> None:
-        """Write rows for what is known from elsewhere: clips that lie here, what the lock has, consents."""
-        with self.ledger.commits.together():
-            self._adopt_all(graph, snapshot)
-
-    def _adopt_all(self, graph: Graph, snapshot: Snapshot) -> None:
-        for row in voices_of(snapshot.lock).values():
-            if snapshot.calls.get(row.fingerprint) == row:
-                self.ledger.adopt(row)
-        for key, voice in graph.voices.items():
-            known_row = snapshot.calls.get(key)
-            if known_row is not None and voice.voice.consent not in (None, known_row.consent):
-                self.ledger.agree(key, voice.voice.consent or "")
-        for key in graph.clips:
-            known, digest = snapshot.calls.brief(key), snapshot.clips.get(key)
-            stale = known is None or known.state != "stored" or known.digest != digest
-            if digest is not None and stale:
-                self._adopt(graph.clips[key], snapshot.lock, digest)
-            elif digest is None and key in snapshot.lock.clips and (known is None or known.state == "stored"):
-                self.ledger.adopt(locked_row(graph.clips[key], snapshot.lock))
-
-    def _adopt(self, step: ClipStep, lock: Lock, digest: Digest) -> None:
-        known_there = lock.clips.get(step.fingerprint) == digest
-        row = locked_row(step, lock) if known_there else _by_name(step, digest)
-        self.ledger.adopt(row, self.clip(step.fingerprint, digest, step.format).stat().st_size)
+        """Write rows for what is known from elsewhere: clips that lie here, what the lock has, consents, drafts."""
+        adopt(self.ledger, self.layout, graph, snapshot, self.clip)
 
     def lacks(self, key: Fingerprint, digest: Digest, suffix: str) -> bool:
         """Whether the shared folder lacks one of our clips, and is there to take it."""
@@ -185,17 +181,22 @@ class ProjectStore:
             self.unshared = str(error)
             return False
 
-    def spent(self, realm: Realm) -> float:
-        """USD (estimated) of all receipts of a realm."""
-        return self._ledger.spent(realm) if self._ledger else 0.0
+    @property
+    def _ledgers(self) -> list[Ledger]:
+        """All that may have paid for what this project needs."""
+        return list(filter(None, (self._ledger, self._beside)))
+
+    def spent(self, realm: Realm, since: float = 0.0) -> float:
+        """USD (estimated) of all receipts of a realm since a moment (Unix seconds), those of drafts included."""
+        return sum(each.spent(realm, since) for each in self._ledgers)
 
     def uses(self) -> dict[Fingerprint, float]:
         """When each clip was last used (Unix seconds)."""
         return self._ledger.uses() if self._ledger else {}
 
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
-        """What was paid for one call, or for all."""
-        return self._ledger.receipts(key) if self._ledger else []
+        """What was paid for one call, or for all, oldest first."""
+        return sorted((each for ledger in self._ledgers for each in ledger.receipts(key)), key=lambda each: each["at"])
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """What is known of a call."""
@@ -249,16 +250,20 @@ class ProjectStore:
         if self.shared is None or self.shared.is_away:
             return True
         try:
-            return self.shared.claims.take(key)
+            return self.shared.claim(key)
         except StoreError as error:
             self.unshared = str(error)
             return True
+
+    def holds(self, key: Fingerprint) -> bool:
+        """Whether this run may still pay for a call that it has claimed."""
+        return self.shared is None or self.shared.claims.holds(key)
 
     def inherited(self, step: ClipStep) -> str | None:
         """The task of a call that its claim's dead holder had paid for; the call is known as submitted from now on."""
         task = self.shared.claims.inherited.pop(step.fingerprint, None) if self.shared is not None else None
         if task is not None:
-            self.ledger.adopt(replace(_by_name(step, None), state="submitted", task_id=task))
+            self.ledger.adopt(replace(by_name(step, None), state="submitted", task_id=task))
         return task
 
     def renew_claims(self) -> None:
@@ -276,7 +281,7 @@ class ProjectStore:
         clip = self.shared.any_of(step.fingerprint, step.format) if self.shared is not None else None
         if clip is None:
             return None
-        self.ledger.adopt(_by_name(step, clip.digest), clip.size)
+        self.ledger.adopt(by_name(step, clip.digest), clip.size)
         return clip.path
 
     def part(self, key: Fingerprint) -> Path:
@@ -290,9 +295,11 @@ class ProjectStore:
     def clip(self, key: Fingerprint, digest: Digest, suffix: str) -> Path:
         """The file of a clip: ours, or that of the shared folder where we have none."""
         own = clip_path(self.layout.clips, key, digest, suffix)
-        if self.shared is None or own.exists():
+        if own.exists():
             return own
-        return self.shared.find(key, digest, suffix) or own
+        if self._beside is not None and (draft := clip_path(self.layout.other.clips, key, digest, suffix)).exists():
+            return draft
+        return (self.shared.find(key, digest, suffix) if self.shared is not None else None) or own
 
     def keep(self, step: ClipStep, part: Path, seconds: float) -> Digest:
         """Take a checked part into the clips: fsync, row, rename, fsync of the folder, row; then share it."""
@@ -377,14 +384,6 @@ class ProjectStore:
     def _name(self, path: Path) -> str:
         """An output in the ledger: relative to the state's folder, so that a project may move."""
         return os.path.relpath(path, self.layout.state)
-
-
-def _by_name(step: ClipStep, digest: Digest | None) -> CallRow:
-    """A clip that is known by its file's name alone."""
-    return CallRow(
-        fingerprint=step.fingerprint, kind="clip", state="stored", record=step.record, digest=digest,
-        address=step.address, charged="yes",
-    )  # fmt: skip
 
 
 def _file_state(path: Path, made: tuple[OutputRow, int, int] | None) -> Literal["absent", "intact", "edited"]:

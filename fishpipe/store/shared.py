@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 
 class SharedClips:
-    """The folder that `store:` names. One of the `own` project is made where it is missing; a share must be there."""
+    """The folder that `store:` names. One in the project (`own` is its folder) is made where it is missing.
 
-    def __init__(self, folder: Path, *, own: bool) -> None:
-        self.folder, self.own = folder, own
+    A share must be there. What a repository can bring is not followed: a store of its own with a link in its path, or
+    for a shelf, is written to nowhere.
+    """
+
+    def __init__(self, folder: Path, *, own: Path | None) -> None:
+        self.folder, self._project = folder, own
         self.claims = Claims(folder / "claims")
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the project's, and not shared by several."""
+        return self._project is not None
 
     @property
     def is_there(self) -> bool:
@@ -36,7 +45,7 @@ class SharedClips:
         """The clips in it, and what git-lfs has not fetched yet. Raises StoreError where it cannot be read."""
         kinds: tuple[list[Clip], list[Clip]] = ([], [])
         try:
-            for clip in scan(self.folder):
+            for clip in scan(self.folder, links=True):
                 kinds[clip.is_pointer].append(clip)
         except OSError as error:
             raise StoreError(f"the store {self.folder} cannot be read: {error.strerror}") from error
@@ -46,6 +55,22 @@ class SharedClips:
         """Raise StoreError where it is away."""
         if self.is_away:
             raise StoreError(f"the store {self.folder} is not there; mount it, or make the folder")
+
+    def _check_links(self, shelf: Path) -> None:
+        """Raise StoreError where a link lies between the project and what is to be written."""
+        for path in (shelf, *shelf.parents):
+            if path == self._project or self._project is None:
+                return
+            if path.is_symlink():
+                raise StoreError(
+                    f"the store's {path} is a link, and is not written through. If it is yours, name the folder "
+                    "that it leads to: FISHPIPE_STORE"
+                )
+
+    def claim(self, key: Fingerprint) -> bool:
+        """Whether this run may pay for a call. Raises StoreError where the folder takes no claims."""
+        self._check_links(self.folder / "claims")
+        return self.claims.take(key)
 
     def has(self, clip: Clip) -> bool:
         """Whether a clip's file is here, as long as it is to be."""
@@ -73,6 +98,7 @@ class SharedClips:
             if self.has(clip):
                 return False
             self.check_there()
+            self._check_links(clip_path(self.folder, clip.key, clip.digest, clip.suffix).parent)
             if self.own and not self.folder.exists():
                 self.folder.mkdir(parents=True)
                 write_whole(self.folder / ".gitignore", b"claims/\n*.damaged\n*.part\n")

@@ -1,5 +1,7 @@
 """Encoded units, all in one file (``units.db``): derived, so neither flushed nor missed; a broken one is none.
 
+Each is sealed: what this machine did not encode itself is not joined into an output.
+
 An output has thousands of them, and as many files would be what a folder, a backup and a `du` are slow with. SQLite is
 the box: a kill loses the last few, and a power cut at the most all of them, which costs an encode.
 """
@@ -8,10 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.seal import is_sealed, seal
 from fishpipe.store.network import is_network
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TABLES: Final = """
-    CREATE TABLE IF NOT EXISTS units (key TEXT PRIMARY KEY, at REAL NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS units (key TEXT PRIMARY KEY, at REAL NOT NULL, seal TEXT NOT NULL, data BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS used (output TEXT, key TEXT, PRIMARY KEY (output, key)) WITHOUT ROWID;
 """
 # So many changes have one commit.
@@ -42,15 +44,15 @@ class Units:
     def read(self, key: str) -> tuple[bytes, float] | None:
         """A unit's bytes, and when they were last known to be right (Unix seconds); None where none are whole."""
         with self._lock, suppress(sqlite3.Error):
-            found = self._opened().execute("SELECT data, at, crc FROM units WHERE key = ?", (key,)).fetchone()
-            if found is not None and found[0] and zlib.crc32(found[0]) == found[2]:
+            found = self._opened().execute("SELECT data, at, seal FROM units WHERE key = ?", (key,)).fetchone()
+            if found is not None and found[0] and is_sealed(f"unit {key}", found[0], found[2]):
                 return found[0], found[1]
         return None
 
     def keep(self, key: str, data: bytes) -> None:
         """Keep a unit's bytes."""
-        row = (key, self._now(), zlib.crc32(data), data)
-        self._change("INSERT OR REPLACE INTO units (key, at, crc, data) VALUES (?, ?, ?, ?)", [row])
+        row = (key, self._now(), seal(f"unit {key}", data), data)
+        self._change("INSERT OR REPLACE INTO units (key, at, seal, data) VALUES (?, ?, ?, ?)", [row])
 
     def touch(self, key: str) -> None:
         """A unit is right now: what it was made of was looked at again."""
@@ -125,6 +127,9 @@ class Units:
         try:
             db.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self._path.parent) else 'WAL'}")
             db.execute("PRAGMA synchronous = OFF")
+            if any(column[1] == "crc" for column in db.execute("PRAGMA table_info(units)")):
+                # An earlier release told them from noise alone.
+                db.execute("DROP TABLE units")
             db.executescript(_TABLES)
         except sqlite3.Error:
             db.close()

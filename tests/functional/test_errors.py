@@ -134,7 +134,7 @@ def test_nothing_of_the_service_reaches_the_terminal_raw(cli: Cli, write: Write,
     hostile.answers["POST /fish/tts"] = lambda _: platform(400, "bad_request", "red\x1b[31m\r\nfishpipe: all is well")
     done = cli("build")
     assert "\x1b" not in done.err
-    assert "red [31m fishpipe: all is well" in done.err
+    assert "red\\u001b[31m fishpipe: all is well" in done.err
 
 
 @pytest.mark.parametrize("echo", [TOKEN, TOKEN.replace("-", "\\u002d"), TOKEN.replace("e", "\\u0065")])

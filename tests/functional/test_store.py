@@ -302,8 +302,11 @@ def test_many_flipped_bits_are_mended_in_one_build(cli: Cli, write: Write, servi
     assert len(service.usage()) == 4
 
 
-def test_what_is_paid_for_a_damaged_clip_counts_for_the_same_budget(cli: Cli, write: Write, service: Service) -> None:
-    write(SHOW.replace("store: clips", "provider: {prices: {voice: 0}}"))
+def test_what_is_paid_for_a_damaged_clip_counts_for_the_same_budget(
+    cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(SHOW.replace("store: clips", "project: {title: T}"))
+    monkeypatch.setenv("FISHPIPE_PRICES", "voice=0")
     assert cli("build").code == 0
     for name in ("fishpipe.lock", ".fishpipe/ledger.db", "one.mp3"):
         Path(name).unlink()
@@ -338,10 +341,13 @@ def test_what_is_no_file_is_no_clip(cli: Cli, write: Write, service: Service) ->
     assert cli("build").code == 0
     name = f"aa/{'a' * 64}.{'b' * 64}.mp3"
     (Path("clips") / name).mkdir(parents=True)
-    (Path(".fishpipe/clips") / name).parent.mkdir(exist_ok=True)
-    (Path(".fishpipe/clips") / name).symlink_to("/nowhere")
     assert cli("build", "-B").code == 0
     assert cli("store", "verify").code == 0
+    (Path(".fishpipe/clips") / name).parent.mkdir(exist_ok=True)
+    (Path(".fishpipe/clips") / name).symlink_to("/nowhere")
+    planted = cli("build", "-B")
+    assert planted.code == 1
+    assert f"{name} is a link; clips are plain files: remove it" in planted.err
 
 
 def test_a_foreign_clip_that_is_no_sound_is_put_aside(cli: Cli, write: Write, service: Service) -> None:

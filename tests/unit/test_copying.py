@@ -27,6 +27,7 @@ from fishpipe.errors import AudioError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
 from fishpipe.manifest.model import Micros
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 from fishpipe.timeline import Copied, Layout, Samples, Sound
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def copy(path: Path, count: int, gap: int = 300_000, **edits: Any) -> OutputStep
 
 
 def make(step: OutputStep, clips: dict[Fingerprint, ClipFile], memory: Memory | None = None) -> Made:
-    return Stitcher(memory or Memory(), {}, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
+    return Stitcher(memory or Memory(), {}, written).assemble([Job(step=step, channels=1)], clips)[0]
 
 
 def own(clip: ClipFile) -> Array:
@@ -150,7 +151,7 @@ def test_other_rates_and_channels_are_refused_with_the_cure(tmp_path: Path) -> N
     with pytest.raises(AudioError, match=r"one/0 .* this clip has 44100 Hz; write sample_rate: 44100"):
         make(other, clips)
     with pytest.raises(AudioError, match=r"this clip is mono; write channels: 1"):
-        Stitcher(Memory(), {}, lambda _: None).assemble([Job(step=base, channels=2)], clips)
+        Stitcher(Memory(), {}, written).assemble([Job(step=base, channels=2)], clips)
 
 
 def test_pcm_is_encoded(tmp_path: Path) -> None:

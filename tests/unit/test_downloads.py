@@ -192,7 +192,7 @@ def test_a_transfer_that_stands_still_is_given_up(kind: str, host: Host, tmp_pat
         ("/loop", "more than 5 redirects"),
         ("file:///etc/passwd", "the download broke"),
         ("ftp://example.com/x", "the download broke"),
-        ("http://[", "the download broke"),
+        ("http://[", "cannot be found"),
         ("http://127.0.0.1:99999/x", "the download broke"),
     ],
 )
@@ -213,22 +213,19 @@ def test_a_redirect_is_followed(host: Host, tmp_path: Path) -> None:
     assert fetched(host, tmp_path / "part", 1) == [len(DATA)]
 
 
-def redirect(start: str, target: str) -> httpx.Response:
-    request = httpx.Request("GET", start)
-    response = httpx.Response(302, headers={"location": target}, request=request)
-    response.next_request = httpx.Request("GET", target)
-    return response
+def redirected(links: Links, start: str, target: str) -> httpx.URL | None:
+    return links.redirected(httpx.URL(start), httpx.Response(302, headers={"location": target}), 0)
 
 
 def test_https_never_leads_down_to_http() -> None:
     links = Links("https://api.acedata.cloud")
     with pytest.raises(ConfigurationError, match="down from https to http"):
-        links.redirected(redirect("https://cdn.example.com/a", "http://cdn.example.com/a"), 0)
-    assert links.redirected(redirect("https://a.example.com/", "https://b.example.com/"), 0) is not None
+        redirected(links, "https://cdn.example.com/a", "http://cdn.example.com/a")
+    assert redirected(links, "https://a.example.com/", "https://b.example.com/") is not None
     plain = Links("http://api.example.com")
-    assert plain.redirected(redirect("http://a.example.com/", "http://b.example.com/"), 0) is not None
+    assert redirected(plain, "http://a.example.com/", "http://b.example.com/") is not None
     with pytest.raises(ConfigurationError):
-        plain.redirected(redirect("https://a.example.com/", "http://b.example.com/"), 0)
+        redirected(plain, "https://a.example.com/", "http://b.example.com/")
 
 
 def test_a_plain_link_of_an_https_service_is_asked_for_by_https() -> None:

@@ -23,6 +23,7 @@ from fishpipe.audio.sounds import Sounds
 from fishpipe.audio.wav import WavWriter
 from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def step(path: Path, *, chapters: int = 3, **settings: Any) -> OutputStep:
 
 
 def make(clips: dict[Fingerprint, ClipFile], *steps: OutputStep, threads: int = 2) -> list[Made]:
-    stitcher = Stitcher(Memory(), {}, lambda _: None, threads)
+    stitcher = Stitcher(Memory(), {}, written, threads)
     return stitcher.assemble([Job(step=step, channels=1) for step in steps], clips)
 
 
@@ -164,7 +165,7 @@ def test_a_stereo_output_of_a_mono_clip_has_two_equal_channels(
     clips: dict[Fingerprint, ClipFile], tmp_path: Path
 ) -> None:
     one = step(tmp_path / "a.flac", channels=2)
-    Stitcher(Memory(), {}, lambda _: None).assemble([Job(step=one, channels=2)], clips)
+    Stitcher(Memory(), {}, written).assemble([Job(step=one, channels=2)], clips)
     sound = miniaudio.decode_file(str(tmp_path / "a.flac"))
     both = np.asarray(sound.samples).reshape(-1, 2)
     assert sound.nchannels == 2

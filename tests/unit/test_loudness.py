@@ -24,6 +24,7 @@ from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.manifest.model import Loudness, Micros
 from fishpipe.manifest.outputs import PRESETS
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +71,7 @@ def step(path: Path, wanted: Loudness, seeds: Any = range(5), **settings: Any) -
 
 def make(clips: dict[Fingerprint, ClipFile], one: OutputStep, memory: Memory | None = None, **job: Any) -> Made:
     channels = one.output.channels or 1
-    stitcher = Stitcher(memory or Memory(), {}, lambda _: None)
+    stitcher = Stitcher(memory or Memory(), {}, written)
     return stitcher.assemble([Job(step=one, channels=channels, **job)], clips)[0]
 
 

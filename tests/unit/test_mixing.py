@@ -21,6 +21,7 @@ from fishpipe.graph.steps import Item, LaidBed
 from fishpipe.machine import SystemClock
 from fishpipe.manifest.model import Asset, Bed, Edits, Micros
 from fishpipe.ports import ClipFile, Job
+from fishpipe.store.durable import written
 from fishpipe.store.units import Units
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def stitch(path: Path, items: list[Item], memory: Memory | None = None, **more: 
     made = replace(base.output, format=path.suffix[1:])
     step = replace(base, output=made, items=tuple(items), **more)
     digests = {str(p): digest_of(p) for p in step.assets}
-    row = Stitcher(memory or Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], {})[0]
+    row = Stitcher(memory or Memory(), digests, written).assemble([Job(step=step, channels=1)], {})[0]
     heard = miniaudio.decode_file(str(path), nchannels=1, sample_rate=RATE)
     return row, np.asarray(heard.samples, dtype=float)
 
@@ -154,7 +155,7 @@ def test_a_bed_loops_fades_and_gives_way_to_speech(tmp_path: Path) -> None:
     base = output(tmp_path / "o.wav", ())
     step = replace(base, output=replace(base.output, format="wav"), items=tuple(items), beds=laid)
     digests = {str(music.path): digest_of(music.path)}
-    made = Stitcher(Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
+    made = Stitcher(Memory(), digests, written).assemble([Job(step=step, channels=1)], clips)[0]
     assert made.length == 7 * RATE
     heard = np.asarray(miniaudio.decode_file(str(tmp_path / "o.wav"), nchannels=1).samples, dtype=float)
 
@@ -206,7 +207,7 @@ def test_joins_without_silence_measure_as_one_encode(tmp_path: Path, how: str) -
         made = replace(base.output, path=tmp_path / name, format=name[-3:], exact=name == "exact.mp3", bitrate=192)
         step = replace(base, output=made, items=items, beds=laid)
         digests = {str(music.path): digest_of(music.path)}
-        row = Stitcher(Memory(), digests, lambda _: None).assemble([Job(step=step, channels=1)], clips)[0]
+        row = Stitcher(Memory(), digests, written).assemble([Job(step=step, channels=1)], clips)[0]
         data = (tmp_path / name).read_bytes()
         heard = decoded(data) if name != "o.wav" else np.asarray(miniaudio.decode(data, nchannels=1).samples)
         found[name] = (row.places, np.asarray(heard, dtype=float))
@@ -229,9 +230,7 @@ def test_a_file_that_changed_since_the_build_began_is_told(tmp_path: Path) -> No
     base = output(tmp_path / "o.wav", ())
     step = replace(base, output=replace(base.output, format="wav"), items=(item(words),))
     with pytest.raises(AudioError, match=r"one/0 .*w.wav has changed since the build began"):
-        Stitcher(Memory(), {str(words.path): Digest("0" * 64)}, lambda _: None).assemble(
-            [Job(step=step, channels=1)], {}
-        )
+        Stitcher(Memory(), {str(words.path): Digest("0" * 64)}, written).assemble([Job(step=step, channels=1)], {})
 
 
 def test_there_is_no_crossfade_into_silence(tmp_path: Path) -> None:
@@ -250,15 +249,15 @@ def test_a_clip_that_is_damaged_while_it_is_prepared_is_still_told_by_the_stitch
     clips = {Fingerprint("0"): clip(tmp_path, 0)}
     job = Job(step=output(tmp_path / "a.mp3", [0]), channels=1)
     store = Folder(tmp_path / "units.db")
-    Stitcher(store, {}, lambda _: None).assemble([job], clips)
+    Stitcher(store, {}, written).assemble([job], clips)
     path = clips[Fingerprint("0")].path
     time.sleep(0.02)
     path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     for _ in range(2):
         with pytest.raises(DamagedClip):
-            Stitcher(store, {}, lambda _: None).prepare(job, 0, clips)
+            Stitcher(store, {}, written).prepare(job, 0, clips)
     with pytest.raises(DamagedClip):
-        Stitcher(store, {}, lambda _: None).assemble([job], clips)
+        Stitcher(store, {}, written).assemble([job], clips)
 
 
 class Folder(Memory):

@@ -19,6 +19,7 @@ from fishpipe.audio.score import Unit
 from fishpipe.graph.fingerprints import Fingerprint
 from fishpipe.manifest.model import Micros
 from fishpipe.ports import ClipFile, Job, Made
+from fishpipe.store.durable import written
 from fishpipe.timeline import QUIET, Place, Samples, Silence, Sound, to_samples
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def test_the_grid_moves_gaps_by_half_a_step_and_never_adds_up(
 
 
 def make(memory: Memory, clips: dict[Fingerprint, ClipFile], step: OutputStep, threads: int | None = None) -> Made:
-    return Stitcher(memory, {}, lambda _: None, threads).assemble([Job(step=step, channels=1)], clips)[0]
+    return Stitcher(memory, {}, written, threads).assemble([Job(step=step, channels=1)], clips)[0]
 
 
 def test_an_edit_encodes_one_unit_and_gives_the_bytes_of_a_whole_stitch(tmp_path: Path) -> None:
