@@ -46,7 +46,7 @@ class ContainerWriter:
             brand = "M4B " if name == "m4b" else "M4A "
             options |= {"movie_timescale": str(rate), "movflags": "+faststart", "brand": brand}
         try:
-            self._container = av.open(str(path), "w", format=_MUXERS[name], options=options)
+            self._container = av.open(f"file:{path.absolute()}", "w", format=_MUXERS[name], options=options)
             self._stream = cast("AudioStream", self._container.add_stream(_CODECS[name], rate=rate))
             self._describe(bitrate, chapters)
         except (av.error.FFmpegError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A finished file, as players decode it (by PyAV), a block at a time."""
+"""A file as players decode it (by PyAV), a block at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+
+from fishpipe.audio.reading import check_length, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +19,17 @@ _ENOUGH = 1 << 16
 
 
 def listen(path: Path, rate: int, channels: int) -> Iterator[Sound]:
-    """Its samples as floats, shaped (frames, channels)."""
+    """Its samples as floats, shaped (frames, channels). Raises AudioError."""
     waiting: list[Sound] = []
-    with av.open(str(path)) as container:
+    heard = 0
+    with opened(path) as (container, stream):
         layout = "stereo" if channels == 2 else "mono"
         resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
-        for frame in container.decode(audio=0):
+        for frame in container.decode(stream):
             waiting += [each.to_ndarray().reshape(-1, channels) for each in resampler.resample(frame)]
             if sum(len(each) for each in waiting) >= _ENOUGH:
+                heard += sum(len(each) for each in waiting)
+                check_length(heard, channels, rate)
                 yield np.concatenate(waiting)
                 waiting = []
         waiting += [each.to_ndarray().reshape(-1, channels) for each in resampler.resample(None)]

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from fishpipe.cli.common import Arguments, Seconds, Usd, again, common, err, is_terminal, open_project, options, out
+from fishpipe.cli.common import (
+    Arguments,
+    Seconds,
+    Usd,
+    again,
+    common,
+    err,
+    event,
+    is_terminal,
+    open_project,
+    options,
+    out,
+)
 from fishpipe.cli.stamps import Stamper
 from fishpipe.errors import Declined, FishpipeError, UsageError
 from fishpipe.locking import would_change
@@ -227,7 +239,7 @@ def reporter(arguments: Arguments) -> Reporter:
     from fishpipe.report.events import JsonReporter, LineReporter, ProgressReporter
 
     if arguments.json:
-        return JsonReporter(out)
+        return JsonReporter(event)
     if is_terminal() and not arguments.quiet and not arguments.verbose:
         from rich.console import Console
 

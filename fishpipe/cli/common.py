@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ def options(*own: Callable[..., Any]) -> Callable[[Callable[..., int]], Callable
 
 def split_names(names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """(manifest, targets): a first name that is a YAML file or a folder is the manifest; otherwise it is found."""
-    from fishpipe.manifest.load import DEFAULT_NAME, find_manifest
+    from fishpipe.manifest.paths import DEFAULT_NAME, find_manifest
 
     if names and (names[0].endswith((".yaml", ".yml")) or Path(names[0]).is_dir()):
         first = Path(names[0])
@@ -168,7 +169,7 @@ def with_manifest(arguments: Arguments) -> Arguments:
 
 def again(verb: str, manifest: Path, *rest: str, provider: str | None = None) -> str:
     """A command as it must be typed here: the manifest is named where it would not be found."""
-    from fishpipe.manifest.load import find_manifest
+    from fishpipe.manifest.paths import find_manifest
 
     try:
         found = find_manifest(Path.cwd()).samefile(manifest)
@@ -239,8 +240,15 @@ def out(text: str, *, commands: bool = False) -> None:
 
 
 def err(text: str) -> None:
-    """Progress and messages, to stderr."""
-    click.echo(safe(text), err=True)
+    """Progress and messages, to stderr; where nobody takes them, the work goes on."""
+    with suppress(OSError):
+        click.echo(safe(text), err=True)
+
+
+def event(text: str) -> None:
+    """A line of JSON about a run, which goes on where nobody takes it; that is said by its exit code."""
+    with suppress(OSError):
+        click.echo(shown(text))
 
 
 def safe(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from fishpipe import __version__
 from fishpipe.stamp import Request, answered, request_of
@@ -114,18 +115,22 @@ def _wrong(error: Exception) -> int:
         return tell_error(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}. Nothing that was paid for is lost")
+        _unread()
         return 1
     return _unexpected(error)
 
 
 def _answer(words: str, warnings: str) -> int:
     """Say what a build that has nothing to do says."""
-    sys.stderr.write(warnings)
+    with suppress(OSError):
+        sys.stderr.write(warnings)
     try:
         sys.stdout.write(words)
         sys.stdout.flush()
     except BrokenPipeError:
         return _unread()
+    except OSError as error:
+        return _wrong(error)
     return 0
 
 
@@ -205,4 +210,6 @@ def _unexpected(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

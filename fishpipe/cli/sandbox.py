@@ -30,12 +30,13 @@ T = TypeVar("T")
 @click.option("--renew-links", is_flag=True, help="Tasks give a new link when theirs has died.")
 @click.option("--failing-samples", help="Voices whose sample URL holds this text fail.")
 @click.option("--strict-ids", is_flag=True, help="Know only the voices that were created here.")
+@click.option("--any-callback", is_flag=True, help="Send callbacks off this machine, too.")
 @click.option("--token", help="Accept this token only (default: any).")
 def command(
     port: int, state: Path, latency: float, rate_limit: int | None, fault_rate: float, faults: str, mishap_rate: float,
     mishaps: str, seed: int,
     training_time: float, link_ttl: float, renew_links: bool,
-    failing_samples: str | None, strict_ids: bool, token: str | None,
+    failing_samples: str | None, strict_ids: bool, any_callback: bool, token: str | None,
 ) -> int:  # fmt: skip
     r"""Serve the API on this machine, with real voices, for free; GET /sandbox/usage lists what was billed.
 
@@ -54,7 +55,7 @@ def command(
         latency=latency, rate_limit=rate_limit, fault_rate=fault_rate, faults=_chosen(faults, FAULTS),
         mishap_rate=mishap_rate, mishaps=_chosen(mishaps, MISHAPS), seed=seed,
         training_time=training_time, link_ttl=link_ttl, renew_links=renew_links, strict_ids=strict_ids, token=token,
-        failing_samples=failing_samples,
+        failing_samples=failing_samples, any_callback=any_callback,
     )  # fmt: skip
 
     def ready(url: str) -> None:

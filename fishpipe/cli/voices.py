@@ -89,7 +89,7 @@ def _options(own: Callable[..., int]) -> Callable[..., int]:
 
 def _manifest(named: Path | None) -> Path | None:
     """The manifest that is named, or found from here; without any, the account can be asked all the same."""
-    from fishpipe.manifest.load import DEFAULT_NAME
+    from fishpipe.manifest.paths import DEFAULT_NAME
 
     if named is not None:
         path = named / DEFAULT_NAME if named.is_dir() else named

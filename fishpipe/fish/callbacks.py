@@ -13,6 +13,7 @@ import json
 import logging
 import socket
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ from starlette.routing import Route
 from fishpipe.errors import StoreError, UsageError
 from fishpipe.fish.answers import read_id, read_outcome
 from fishpipe.fish.faults import masked, scrubbed
+from fishpipe.fish.hosts import is_address
 from fishpipe.fish.patience import Impatient
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class Receiver:
         return Starlette(routes=[Route("/{rest:path}", self._take, methods=["POST"])])
 
     async def _take(self, request: Request) -> JSONResponse:
+        if not self._is_for_us(request):
+            return JSONResponse({"ok": False}, 404)
         # Whatever path the public address has before ours, ours are the last two parts.
         secret, nonce = (["", "", *request.path_params["rest"].split("/")])[-2:]
         if not hmac.compare_digest(secret.encode("utf-8", "replace"), self._secret.encode()):
@@ -97,6 +101,12 @@ class Receiver:
         except (ValueError, RecursionError):
             return JSONResponse({"ok": False}, 400)
         return JSONResponse({"ok": self._taken(nonce, data)})
+
+    def _is_for_us(self, request: Request) -> bool:
+        """Whether a request is a service's, and not that of a page in a browser whose name leads here (rebinding)."""
+        host = urlsplit(f"http://{request.headers.get('host', '')}").hostname or ""
+        is_known = host in (urlsplit(self._public).hostname, "localhost") or is_address(host)
+        return is_known and "origin" not in request.headers
 
     def _taken(self, nonce: str, data: Any) -> bool:  # noqa: ANN401
         """Deliver what a body says; False where it says nothing that can be used."""

@@ -34,3 +34,12 @@ def is_public(address: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return ip.is_global and not ip.is_multicast
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is written out as an IP address."""
+    try:
+        is_public(host)
+    except ValueError:
+        return False
+    return True

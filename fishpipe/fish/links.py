@@ -17,7 +17,7 @@ import httpx
 from msgspec import Struct
 
 from fishpipe.errors import ConfigurationError, LinkExpired, TransientError
-from fishpipe.fish.hosts import is_loopback, is_public
+from fishpipe.fish.hosts import is_address, is_loopback, is_public
 from fishpipe.shown import one_line
 
 MOST_REDIRECTS: Final = 5
@@ -69,10 +69,10 @@ class Links:
         host, port = link.raw_host.decode("ascii"), link.port or _PORTS[link.scheme]
         if link.scheme in self._proxies and not urllib.request.proxy_bypass(host):
             # A proxy looks names up itself; an address that is written out is judged here.
-            found = [host] if is_loopback(str(link)) or _is_address(host) else []
+            found = [host] if is_loopback(str(link)) or is_address(host) else []
         else:
             found = await _addresses(host, port)
-        private = [address for address in found if not _is_address(address) or not is_public(address)]
+        private = [address for address in found if not is_address(address) or not is_public(address)]
         if private:
             raise ConfigurationError(
                 f"the link to the audio leads into a private network, or to this machine ({host}, {private[0]}), "
@@ -122,11 +122,3 @@ async def _addresses(host: str, port: int) -> list[str]:
     except OSError as error:
         raise TransientError(f"the host {one_line(host, 100)} cannot be found: {error.strerror}") from error
     return sorted((str(info[4][0]) for info in infos), key=lambda address: ":" in address)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        is_public(host)
-    except ValueError:
-        return False
-    return True

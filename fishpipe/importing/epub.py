@@ -72,6 +72,14 @@ def read_epub(path: Path) -> Draft:
         raise ValueError(f"{path} is no EPUB that can be read: {error}") from error
 
 
+def _ended(data: bytes) -> bytes:
+    """XHTML in which all that begins something ends it: the parser looks for no end that is not there."""
+    for begin, end in ((b"<!--", b"-->"), (b"<?", b"?>"), (b"<![CDATA[", b"]]>"), (b"<!", b">"), (b"<", b">")):
+        last = data.rfind(end) + 1
+        data = data[:last] + data[last:].replace(begin, b"&lt;" + begin[1:])
+    return data
+
+
 class _Book:
     def __init__(self, book: zipfile.ZipFile) -> None:
         self._book = book
@@ -86,6 +94,7 @@ class _Book:
 
     def _soup(self, name: str) -> Any:  # noqa: ANN401
         from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
+        from bs4.exceptions import ParserRejectedMarkup
 
         info = self._book.getinfo(name)
         self._left -= info.file_size
@@ -94,7 +103,10 @@ class _Book:
         with warnings.catch_warnings():
             # It warns of XML that is read as HTML: the few names that we look for are the same in both.
             warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
-            return BeautifulSoup(self._book.read(info), "html.parser")
+            try:
+                return BeautifulSoup(_ended(self._book.read(info)), "html.parser")
+            except (ParserRejectedMarkup, AssertionError, ValueError, LookupError, RecursionError) as error:
+                raise KeyError(f"{name} cannot be read: {str(error) or type(error).__name__}") from error
 
     def draft(self, stem: str) -> Draft:
         """The whole book."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from fishpipe.errors import UsageError
@@ -29,6 +30,8 @@ _SUFFIXES: Final[dict[str, Kind]] = {
     ".txt": "text",
 }
 _MOST_BYTES: Final = 200_000_000
+# What readers of others' formats say to what is none.
+_DAMAGED: Final = (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 
 
 def read_draft(path: Path, kind: Kind | None = None) -> Draft:
@@ -37,7 +40,11 @@ def read_draft(path: Path, kind: Kind | None = None) -> Draft:
     if kind is None:
         raise UsageError(f"{path}: its suffix says nothing; say what it is: --as {'|'.join(KINDS)}")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is not a regular file")
         draft = _read(path, kind)
+    except _DAMAGED as error:
+        raise UsageError(f"{path} cannot be read as {kind}: {str(error) or type(error).__name__}") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except ImportError as error:

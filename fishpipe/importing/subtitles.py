@@ -16,6 +16,7 @@ _VOICE: Final = re.compile(r"<v(?:\.[\w.]+)?\s+([^<>]+)>")
 _NAMED: Final = re.compile(r"(?:- ?)?([A-Z][\w .'’-]{0,30}):\s+(.+)", re.DOTALL)
 _NOISE: Final = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫]+[^♪♫]*[♪♫]+|[♪♫]+")
 _STYLE: Final = re.compile(r"\{\\[^{}]*\}|</?[a-z][\w.]*(?:\s(?:\"[^\"]*\"|[^<>\"])*)?>|<\d[\d:.]*>")
+_DAMAGED: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # A cue of more characters is no cue.
 _LONGEST: Final = 2000
 # Silences that the manifest can say: up to a day, in ms.
@@ -30,8 +31,8 @@ def read_subtitles(text: str, path: Path) -> Draft:
         # In VTT, a tag says who speaks: <v NAME>.
         options = {"format_": "vtt", "keep_unknown_html_tags": True} if path.suffix.lower() == ".vtt" else {}
         cues = pysubs2.SSAFile.from_string(text, **options)
-    except pysubs2.exceptions.Pysubs2Error as error:
-        raise ValueError(f"{path}: no subtitles: {error}") from error
+    except (pysubs2.exceptions.Pysubs2Error, *_DAMAGED) as error:
+        raise ValueError(f"{path}: no subtitles that can be read: {str(error) or type(error).__name__}") from error
     ordered = (cue for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment)
     spoken = [(cue.start, cue.end, *said) for cue in ordered for said in _speeches(cue.text)]
     spoken = [cue for cue in spoken if has_words(cue[3])]

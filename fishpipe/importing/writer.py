@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from fishpipe.importing.draft import Draft, Line, Prose, Scene, clean, language_of, slug
+from fishpipe.importing.markdown import escaped_templates
 from fishpipe.manifest.definitions import segment_fields
 from fishpipe.manifest.nodes import Listing, Scalar
 from fishpipe.manifest.source import parse
@@ -35,7 +36,7 @@ def files_of(draft: Draft) -> dict[str, str]:
 
 
 def _head(draft: Draft) -> Iterator[str]:
-    about = {"title": clean(draft.title), "author": clean(draft.author), "language": language_of(draft.language)}
+    about = {"title": _literal(draft.title), "author": _literal(draft.author), "language": language_of(draft.language)}
     told = ", ".join(f"{name}: {scalar(value, flow=True)}" for name, value in about.items() if value)
     yield "# yaml-language-server: $schema=./schemas/fishpipe.schema.json"
     yield "fishpipe: 1"
@@ -44,6 +45,11 @@ def _head(draft: Draft) -> Iterator[str]:
     yield "# The sandbox speaks on this machine, for free. For Fish Audio's voices write `acedata`,"
     yield "# and put ACEDATACLOUD_API_TOKEN=... into .env"
     yield "provider: sandbox"
+
+
+def _literal(text: str) -> str:
+    """A title or a name that is no template."""
+    return escaped_templates(clean(text))
 
 
 def _voices(draft: Draft) -> Iterator[str]:
@@ -104,7 +110,7 @@ def _scene(scene: Scene, *, timed: bool) -> Iterator[str]:
         yield from _segments(scene, "      ")
         return
     if scene.title:
-        yield f"      - chapter: {scalar(scene.title)}"
+        yield f"      - chapter: {scalar(_literal(scene.title))}"
         yield "        dialogue: |"
         yield from _dialogue(scene.lines, "          ")
     else:

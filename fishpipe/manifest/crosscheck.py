@@ -91,8 +91,12 @@ def _inclusions(manifest: Manifest, known: Collection[str]) -> Iterator[Problem]
             yield Problem(segment.span, f'no script "{segment.body.script}"', hint)
     found: list[Problem] = []
     expansions = _Expansions(manifest, found)
-    for name in manifest.scripts:
-        expansions.of(name, ())
+    items = 0
+    for name, script in manifest.scripts.items():
+        items += expansions.of(name, ())[0] * (len(script.outputs) + (len(script.files) > len(script.outputs)))
+        if items > MOST_ITEMS:
+            found.append(Problem(script.span, f"all outputs together have more than {MOST_ITEMS:,} segments"))
+            break
     yield from found
 
 

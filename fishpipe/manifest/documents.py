@@ -31,10 +31,22 @@ _HTML: Final = (
     "main mark meta nav ol p picture pre q rp rt ruby samp section small source span strike strong summary sup "
     "table tbody td tfoot th thead time tr tt u ul var video wbr"
 )
+_TAG: Final = rf"</?(?:{'|'.join(_HTML.split())})(?=[\s/>])"
 _UNREAD: Final = re.compile(
-    rf"<!--.*?-->|<(script|style)\b.*?</\1>|</?(?:{'|'.join(_HTML.split())})(?=[\s/>])(?:\"[^\"]*\"|'[^']*'|[^'\">])*>|<sub>|<!DOCTYPE[^>]*>",
+    rf"<!--.*?-->|<(script|style)\b.*?</\1>|{_TAG}(?:\"[^\"]*\"|'[^']*'|[^'\">])*>|<sub>|<!DOCTYPE[^>]*>",
     re.DOTALL | re.IGNORECASE,
 )
+# The same in a block of HTML, one after the other, each with the end that it has: behind the last of those it is not
+# looked for. A tag holds no other outside of its quotes.
+_UNREAD_BLOCKS: Final = (
+    (re.compile(r"<!--.*?-->", re.DOTALL), "-->"),
+    (re.compile(r"<script\b.*?</script>", re.DOTALL | re.IGNORECASE), "</script>"),
+    (re.compile(r"<style\b.*?</style>", re.DOTALL | re.IGNORECASE), "</style>"),
+    (re.compile(rf"{_TAG}(?:\"[^\"]{{0,500}}\"|'[^']{{0,500}}'|[^'\"<>])*>|<sub>|<!DOCTYPE[^>]*>", re.IGNORECASE), ">"),
+)
+_LONGEST: Final = 400_000
+# What begins something that has an end of its own; without it, it is a sign in a text.
+_BEGUN: Final = (("<!--", "-->"), ("<?", "?>"), ("<![CDATA[", "]]>"))
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?(?:www\.)?([^/?#]+).*", re.IGNORECASE | re.DOTALL)
 
 
@@ -62,6 +74,9 @@ def read_document(text: str, file: str) -> tuple[Document, list[Problem]]:
     body = _COMMENT.sub(r"<!-- \g<0> -->", text)
     body = _FRONT.sub(lambda match: "\n" * match[0].count("\n"), body, count=1)
     is_markdown = file.lower().endswith((".md", ".markdown"))
+    if is_markdown and (line := _overlong(body)):
+        what = f"a paragraph of more than {_LONGEST:,} characters"
+        return Document((), front), [*problems, Problem(Span(file, line), what, "part it by empty lines")]
     made = _Markdown(file).document(body) if is_markdown else Document(tuple(_plain(body, file)))
     return replace(made, front=front), problems
 
@@ -95,6 +110,33 @@ def _plain(text: str, file: str) -> Iterator[Block]:
             yield Block("break", "", Span(file, number))
 
 
+def _without_html(text: str) -> str:
+    """A block of HTML without what is not read, in a time that grows with its length alone."""
+    for pattern, end in _UNREAD_BLOCKS:
+        last = text.lower().rfind(end) + len(end)
+        if last >= len(end):
+            text = pattern.sub(" ", text[:last]) + text[last:]
+    return text
+
+
+def _ended(text: str) -> str:
+    """A text in which all that begins something ends it: what does not is a sign, and no parser looks for its end."""
+    for begin, end in _BEGUN:
+        last = text.rfind(end) + 1
+        text = text[:last] + text[last:].replace(begin, f"\\{begin}")
+    return text
+
+
+def _overlong(text: str) -> int:
+    """The line of a paragraph that is longer than a parser of Markdown can take; 0 where there is none."""
+    first = size = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        first, size = (number, 0) if not line.strip() else (first, size + len(line) + 1)
+        if size > _LONGEST:
+            return first + 1
+    return 0
+
+
 class _Markdown:
     """One file's tokens → blocks. Each method takes the token of its name, and yields the block that it ends."""
 
@@ -111,7 +153,8 @@ class _Markdown:
         from markdown_it import MarkdownIt
         from mdit_py_plugins.footnote import footnote_plugin
 
-        tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(footnote_plugin).parse(text)
+        parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(footnote_plugin)
+        tokens = parser.parse(_ended(text))
         return Document(tuple(block for token in tokens for block in self._block(token)), notes=self.notes)
 
     def _block(self, token: Token) -> Iterator[Block]:
@@ -122,7 +165,7 @@ class _Markdown:
             case "fence" | "code_block" if not self._note:
                 yield Block("code", _escaped(token.content.strip()), span)
             case "html_block":
-                words = unescape(" ".join(_UNREAD.sub(" ", token.content).split()))
+                words = unescape(" ".join(_without_html(token.content).split()))
                 if words:
                     yield Block("paragraph", words, span)
             case "inline":
@@ -205,7 +248,8 @@ def _read(token: Token, *, is_address: bool) -> str:
         case "hardbreak":
             return "\n"
         case "html_inline":
-            return _UNREAD.sub(lambda tag: " " if tag[0].startswith("<br") else "", token.content)
+            is_unread = _UNREAD.fullmatch(token.content) is not None
+            return token.content if not is_unread else " " if token.content.startswith("<br") else ""
         case _:
             return ""
 

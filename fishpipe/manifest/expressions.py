@@ -15,11 +15,14 @@ from fishpipe.errors import did_you_mean
 from fishpipe.manifest.nodes import CONTROL, spelled
 from fishpipe.manifest.template import MAX_VALUE, TemplateError
 
+_LONGEST: Final = 10_000
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701  (no HTML is made here)
 
 
 @lru_cache(maxsize=4096)
 def _parse(body: str) -> nodes.Expr:
+    if len(body) > _LONGEST:
+        raise TemplateError(f"{_brief(body)}: the expression is longer than {_LONGEST:,} characters", expression=body)
     try:
         tree = _ENVIRONMENT.parse("{{" + body + "}}")
     except TemplateSyntaxError as error:

@@ -6,8 +6,10 @@ in their order, in what the words left.
 
 from __future__ import annotations
 
+import math
 import re
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct, field
@@ -25,8 +27,14 @@ if TYPE_CHECKING:
 
 Case = Literal["exact", "any", "smart"]
 
-# A pattern that needs longer than this for one text is one that never ends.
+# A pattern that needs longer than this for one text is one that never ends; in seconds.
 _PATIENCE: Final = 0.5
+# What a pattern may be: its characters, the repetitions that it counts, and what these come to where they are nested.
+_LONGEST_PATTERN: Final = 500
+_MOST_REPEATED: Final = 1_000
+_MOST_NESTED: Final = 10_000
+_MOST_PATTERNS: Final = 1_000
+_COUNTED: Final = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _APOSTROPHE: Final = re.compile("\\\\?'|’")
 _PLAIN: Final = re.compile("['’]")
 # Where words are not set apart by spaces, a word may stand anywhere.
@@ -87,31 +95,38 @@ class Stretch(Struct, frozen=True):
 
 
 class Lexicon(Struct):
-    """All entries; `used` are the words of those that a text had. The patterns have `patience` (s) for all texts."""
+    """All entries; `used` are the words of those that a text had.
+
+    The patterns have `patience` (seconds of CPU) for all texts, and so many `looks` may be taken for words in texts.
+    """
 
     entries: tuple[Entry, ...] = ()
     used: set[str] = field(default_factory=set)
-    patience: float = 20.0
-    _chosen: dict[tuple[str, tuple[str, ...]], list[tuple[Any, Entry, str]]] = field(default_factory=dict)
+    patience: float = 5.0
+    looks: int = 50_000_000
+    _chosen: dict[tuple[str, tuple[str, ...]], list[tuple[Entry, str]]] = field(default_factory=dict)
 
     def respell(self, text: str, language: str, voices: tuple[str, ...]) -> list[Stretch]:
         """A text in stretches; those without an entry are spoken as they are. Raises TimeoutError."""
         stretches = [Stretch(text, text)]
         folded = text.casefold()
-        for pattern, entry, first in self._for(language, voices):
+        chosen = self._for(language, voices)
+        self.looks -= len(chosen) * (1 + len(text) // 100)
+        if self.looks < 0:
+            raise TimeoutError("the lexicon")
+        for entry, first in chosen:
             if first in folded:
-                began = time.monotonic() if entry.is_pattern else 0.0
+                pattern = _compiled(entry.source)
+                began = time.thread_time() if entry.is_pattern else 0.0
                 stretches = [one for stretch in stretches for one in _replaced(stretch, pattern, entry)]
-                self.patience -= time.monotonic() - began if entry.is_pattern else 0.0
+                self.patience -= time.thread_time() - began if entry.is_pattern else 0.0
                 if self.patience < 0:
-                    raise TimeoutError
+                    raise TimeoutError("a pattern of the lexicon")
         self.used |= {stretch.entry.word for stretch in stretches if stretch.entry}
         return [stretch for stretch in stretches if stretch.written or stretch.said]
 
-    def _for(self, language: str, voices: tuple[str, ...]) -> list[tuple[Any, Entry, str]]:
-        """What may be found in a text: (expression, entry, a word that the text then has)."""
-        import regex
-
+    def _for(self, language: str, voices: tuple[str, ...]) -> list[tuple[Entry, str]]:
+        """What may be found in a text: (entry, a word that the text then has)."""
         key = (language, voices)
         if key not in self._chosen:
             found = [entry for entry in self.entries if entry.speaks(language, voices)]
@@ -119,8 +134,15 @@ class Lexicon(Struct):
             found.sort(
                 key=lambda e: (e.is_pattern, not e.is_pattern and -len(e.word), -bool(e.languages) - bool(e.voices))
             )
-            self._chosen[key] = [(regex.compile(entry.source), entry, entry.first_word) for entry in found]
+            self._chosen[key] = [(entry, entry.first_word) for entry in found]
         return self._chosen[key]
+
+
+@lru_cache(maxsize=10_000)
+def _compiled(source: str) -> Any:  # noqa: ANN401
+    import regex
+
+    return regex.compile(source)
 
 
 def _replaced(stretch: Stretch, pattern: Any, entry: Entry) -> Iterator[Stretch]:  # noqa: ANN401
@@ -128,7 +150,7 @@ def _replaced(stretch: Stretch, pattern: Any, entry: Entry) -> Iterator[Stretch]
         yield stretch
         return
     position = 0
-    for match in pattern.finditer(stretch.written, timeout=_PATIENCE):
+    for match in _found(pattern, stretch.written):
         if match.end() == match.start():
             continue
         before = stretch.written[position : match.start()]
@@ -140,6 +162,13 @@ def _replaced(stretch: Stretch, pattern: Any, entry: Entry) -> Iterator[Stretch]
     yield Stretch(rest, rest)
 
 
+def _found(pattern: Any, text: str) -> Iterator[Any]:  # noqa: ANN401
+    try:
+        yield from pattern.finditer(text, timeout=_PATIENCE)
+    except TimeoutError:
+        raise TimeoutError("a pattern of the lexicon") from None
+
+
 def read_lexicon(section: nodes.Node | None, voices: Iterable[str], say: Say) -> Lexicon:
     """The lexicon of a checked section; what is wrong with an entry is told, and the entry left out."""
     known = list(voices)
@@ -149,6 +178,8 @@ def read_lexicon(section: nodes.Node | None, voices: Iterable[str], say: Say) ->
             made = _entry(word, key, item, known, say)
             if made is not None:
                 entries.append(made)
+    for entry in [entry for entry in entries if entry.is_pattern][_MOST_PATTERNS : _MOST_PATTERNS + 1]:
+        say(entry.span, f"more than {_MOST_PATTERNS:,} patterns", "write words in the place of patterns")
     return Lexicon(tuple(entries))
 
 
@@ -186,16 +217,31 @@ def _place(node: nodes.Node, name: str) -> Span:
 def _compiles(entry: Entry, at: Span, say: Say) -> bool:
     import regex
 
+    if not entry.is_pattern:
+        return True
+    if wrong := _too_costly(entry.word):
+        say(at, f"{entry.word[:40]} {wrong}", "simplify it")
+        return False
     try:
-        if entry.is_pattern:
-            regex.compile(entry.word[1:-1])
+        regex.compile(entry.word[1:-1])
         pattern = regex.compile(entry.source)
-        if entry.is_pattern and not entry.phonemes:
+        if not entry.phonemes:
             _check_template(pattern, entry.say)
     except (regex.error, IndexError, OverflowError, RecursionError) as error:
         say(at, f"{entry.word} is no regular expression: {error}", r"write /WORDS/, with \1 in say: for its groups")
         return False
     return True
+
+
+def _too_costly(pattern: str) -> str:
+    """What makes a pattern one that is not compiled; "" for others."""
+    counts = [int(part or 0) for found in _COUNTED.finditer(pattern) for part in found.groups() if len(part or "") < 10]
+    long = any(len(part or "") >= 10 for found in _COUNTED.finditer(pattern) for part in found.groups())
+    if len(pattern) > _LONGEST_PATTERN:
+        return f"has more than {_LONGEST_PATTERN} characters"
+    if long or max(counts, default=0) > _MOST_REPEATED or math.prod(max(count, 1) for count in counts) > _MOST_NESTED:
+        return f"repeats more than {_MOST_REPEATED:,} times, or {_MOST_NESTED:,} in all"
+    return ""
 
 
 def _check_template(pattern: Any, say: str) -> None:  # noqa: ANN401

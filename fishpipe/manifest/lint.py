@@ -53,7 +53,7 @@ _SIGNS: Final = {
     0xA0: " ",
 }
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u2060\ufeff]")
-_TRAILING: Final = re.compile(r"[ \t]+(?=\n)")
+_TRAILING: Final = re.compile(r"(?<![ \t])[ \t]+(?=\n)")
 _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
     "Latn": ("LATIN",),
     "Cyrl": ("CYRILLIC",),

@@ -20,13 +20,14 @@ from fishpipe.manifest import nodes, source
 from fishpipe.manifest.build import Builder
 from fishpipe.manifest.crosscheck import crosscheck
 from fishpipe.manifest.definitions import is_pattern
+from fishpipe.manifest.expansion import Exhausted, Expansion
 from fishpipe.manifest.model import ProviderName
 from fishpipe.manifest.nodes import Listing, Scalar, entries_of, names_of, resolve, to_data
 from fishpipe.manifest.parsed import Parser
 from fishpipe.manifest.paths import describe, is_inside, kind_of, near_name, real
 from fishpipe.manifest.places import Places
 from fishpipe.manifest.profiles import overlaid
-from fishpipe.manifest.schema import Checker
+from fishpipe.manifest.schema import Checker, Everything
 from fishpipe.manifest.template import is_template
 from fishpipe.manifest.unroll import Declared
 from fishpipe.shown import as_name
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from fishpipe.manifest.documents import Document
     from fishpipe.manifest.model import Manifest
 
-DEFAULT_NAME: Final = "fishpipe.yaml"
 MAX_BYTES: Final = 64_000_000
 MOST_FILES: Final = 1000
 _MERGED: Final = (
@@ -46,15 +46,6 @@ _MERGED: Final = (
 )
 _YAML: Final = (".yaml", ".yml")
 _PARTS: Final = re.compile(r"(\d+)")
-
-
-def find_manifest(start: Path) -> Path:
-    """`fishpipe.yaml` in `start` or the nearest folder above it. Raises UsageError."""
-    for folder in (start, *start.parents):
-        candidate = folder / DEFAULT_NAME
-        if candidate.is_file():
-            return candidate
-    raise UsageError(f"no {DEFAULT_NAME} here or in a folder above; make one: fishpipe init")
 
 
 def load(
@@ -116,7 +107,16 @@ class _Loader(Struct, dict=True):
             return None
         before = self._named_provider()
         self._lay_profiles()
-        checker = Checker(self.problems, self.used, self.places.expression, self._declared())
+        expansion = Expansion(self.problems, sum(root.size for root in self.roots))
+        try:
+            return self._made(
+                Checker(self.problems, self.used, self.places.expression, self._declared(), expansion), before
+            )
+        except Exhausted:
+            return None
+
+    def _made(self, checker: Checker, before: str | None) -> Manifest:
+        """The model of all files."""
         sections = self._sections(checker, self._scope(checker))
         if sections["scripts"] is None and not self.problems:
             self._say(Span(self._shown(self.path)), "no scripts here or in the included files", "add scripts:")
@@ -318,7 +318,11 @@ class _Loader(Struct, dict=True):
             return [path]
         folder = path.parent if pattern else path
         self.looked_at.append(("names", str(folder.absolute()), look_for_names(str(folder))))
-        inside = folder.glob(path.name) if pattern else folder.iterdir()
+        try:
+            inside = list(folder.glob(path.name) if pattern else folder.iterdir())
+        except (OSError, ValueError) as error:
+            self._say(at, f"{self._shown(path)} is no pattern: {error}", "write *.md, or name a file")
+            return []
         suffixes = _YAML if suffixes is None else suffixes
         found = [
             file
@@ -347,7 +351,7 @@ class _Loader(Struct, dict=True):
                     variables[raw] = to_data(rendered)
         scope: dict[str, Any] = {**variables, "vars": variables}
         # What is wrong with a field of the project is reported where the whole is checked.
-        silent = Checker([], self.used, self.places.expression)
+        silent = Checker([], self.used, self.places.expression, expansion=checker.expansion)
         project: dict[str, Any] = {}
         for root in self.roots:
             declared = root.get("project")
@@ -358,7 +362,7 @@ class _Loader(Struct, dict=True):
                 else:
                     project[raw] = to_data(rendered)
         if self.incomplete:
-            checker.broken = _Everything()
+            checker.broken = Everything()
         if "language" in variables:
             place = next((k.span for r in self.roots for n, k, _ in entries_of(r.get("vars")) if n == "language"), None)
             self._say(
@@ -391,10 +395,3 @@ class _Loader(Struct, dict=True):
             if name not in self.declared and name not in self.used:
                 hint = did_you_mean(name, self.declared) or f"declare it under vars in {self._shown(self.path)}"
                 raise UsageError(f'--var {name}: the manifest has no variable "{name}"; {hint}')
-
-
-class _Everything(set[str]):
-    """Contains every name: with a file missing, no name can be called undefined."""
-
-    def __contains__(self, name: object) -> bool:
-        return bool(name)

@@ -15,11 +15,11 @@ from fishpipe.manifest.cues import Finding
 from fishpipe.manifest.definitions import main_language
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-_TAG: Final = re.compile(
-    r"<(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?=[\s/>])(?P<rest>[^<>]*?)(?P<empty>/?)>|<!--.*?-->", re.DOTALL
-)
+_ELEMENT: Final = r"<(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?=[\s/>])(?P<rest>[^<>]*?)(?P<empty>/?)>"
+_TAG: Final = re.compile(_ELEMENT)
+_TAG_OR_COMMENT: Final = re.compile(rf"{_ELEMENT}|<!--.*?-->", re.DOTALL)
 # So many slips of one text are told.
 _MOST_TOLD: Final = 20
 _ATTRIBUTE: Final = re.compile(r"\s*([\w:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')\s*")
@@ -119,6 +119,15 @@ def unescaped(text: str) -> str:
     return _ENTITY.sub(lambda match: _ENTITIES[match[1]], text)
 
 
+def _tags(text: str) -> Iterator[re.Match[str]]:
+    """The tags and comments of a text; behind the last end of a comment, none is looked for."""
+    last, end = text.rfind("-->") + 3, 0
+    for match in _TAG_OR_COMMENT.finditer(text, 0, last) if last >= 3 else ():
+        end = match.end()
+        yield match
+    yield from _TAG.finditer(text, end)
+
+
 class _Open(NamedTuple):
     name: str
     match: re.Match[str]
@@ -138,7 +147,7 @@ class _Parser:
 
     def parse(self) -> None:
         position = 0
-        for match in _TAG.finditer(self.text):
+        for match in _tags(self.text):
             self._words(position, match.start())
             position = match.end()
             if match["name"] is None:
@@ -164,6 +173,8 @@ class _Parser:
         name = match["name"]
         if name not in _ELEMENTS:
             self._unknown.add(name)
+            if len(self.findings) >= _MOST_TOLD:
+                return
             near = _HTML.get(name) or did_you_mean(name, _ELEMENTS) or f"known: {' '.join(_ELEMENTS)}"
             self._say(match, f"no element <{name}> is known", f"{near}; for the sign itself write &lt;")
             return
@@ -185,8 +196,8 @@ class _Parser:
 
     def _attributes(self, match: re.Match[str], name: str) -> dict[str, str] | None:
         found: dict[str, str] = {}
-        position, rest = 0, match["rest"]
-        while position < len(rest) and rest[position:].strip():
+        position, rest = 0, match["rest"].strip()
+        while position < len(rest):
             pair = _ATTRIBUTE.match(rest, position)
             if pair is None:
                 self._say(

@@ -1,17 +1,27 @@
-"""Questions to the file system that a manifest's paths give rise to; none raises, whatever the path."""
+"""Questions to the file system that a manifest's paths give rise to; what is asked of a path raises nothing."""
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from fishpipe.errors import did_you_mean
+from fishpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+DEFAULT_NAME: Final = "fishpipe.yaml"
 Kind = Literal["file", "folder", "missing", "unreadable", "special", "impossible"]
+
+
+def find_manifest(start: Path) -> Path:
+    """`fishpipe.yaml` in `start` or the nearest folder above it. Raises UsageError."""
+    for folder in (start, *start.parents):
+        candidate = folder / DEFAULT_NAME
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"no {DEFAULT_NAME} here or in a folder above; make one: fishpipe init")
 
 
 def kind_of(path: Path) -> Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import Span
@@ -83,9 +84,9 @@ class Places:
         above = lines[span.line - 2].strip() if 1 < span.line <= len(lines) + 1 else ""
         block = lines[span.line : self._end(span, lines) - 1] if _BLOCK.search(written) else []
         for text in (written, above if above.startswith(("#", "<!--")) else "", *block):
-            for found in IGNORED.finditer(text):
-                if not found[1] or code in re.split(r"[\s,]+", found[1]):
-                    return True
+            accepted = _accepted(text)
+            if "" in accepted or code in accepted:
+                return True
         return False
 
     def line(self, value: Scalar, number: int, words: str) -> Span:
@@ -96,3 +97,10 @@ class Places:
             if column >= 0:
                 return Span(value.span.file, at, column + 1, len(words))
         return value.span
+
+
+@lru_cache(maxsize=256)
+def _accepted(line: str) -> frozenset[str]:
+    """The codes that comments on a line take as meant; "" for all of them."""
+    found = (match[1] for match in IGNORED.finditer(line))
+    return frozenset(code for codes in found for code in (re.split(r"[\s,]+", codes) if codes else [""]))

@@ -17,6 +17,7 @@ from fishpipe.errors import Problem, Span, did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.conform import Schema, admits, conforms, is_number, pattern
 from fishpipe.manifest.definitions import definition, load_schema, resolve, segment_fields
+from fishpipe.manifest.expansion import CHARACTERS, Expansion
 from fishpipe.manifest.nodes import BROKEN, Late, Listing, Node, Scalar, spelled
 from fishpipe.manifest.quick import Lines
 from fishpipe.manifest.template import TemplateError, is_template, render
@@ -26,7 +27,6 @@ from fishpipe.manifest.wording import EXPECTED, dotted, home, mismatch
 Scope = Mapping[str, Any]
 
 _BY_LANGUAGE: Final = ("text", "shown")
-MOST_RENDERED: Final = 64_000_000
 
 
 class Checker:
@@ -41,6 +41,7 @@ class Checker:
         used: set[str],
         locate: Callable[[Span, TemplateError], Span],
         declared: Declared | None = None,
+        expansion: Expansion | None = None,
     ) -> None:
         self.problems = problems
         self.cross: list[Problem] = []
@@ -51,7 +52,7 @@ class Checker:
         self.unroller = Unroller(self, declared)
         self.lines = Lines(declared.voices, declared.cast)
         self._told = {problem.span for problem in problems}
-        self._rendered_size = 0
+        self.expansion = expansion or Expansion(problems)
 
     def check(self, node: Node, name: str, scope: Scope) -> Node | None:
         """The rendered node, where it is what the schema (or its definition NAME) asks for."""
@@ -68,6 +69,7 @@ class Checker:
 
     def data(self, node: Node, scope: Scope) -> Any:  # noqa: ANN401
         """A free-form node as data, where an expression may be a list or a map; BROKEN where one cannot be had."""
+        self.expansion.spend(1, node.span)
         if isinstance(node, Listing):
             items = [self.data(item, scope) for item in node.items]
             return BROKEN if any(item is BROKEN for item in items) else items
@@ -83,6 +85,7 @@ class Checker:
 
     def _visit(self, node: Node, schema: Schema, path: tuple[str, ...], scope: Scope, at: Span) -> Node | None:
         schema, name = resolve(schema, "")
+        self.expansion.spend(1, at)
         if isinstance(node, Scalar) and is_template(node.value) and "const" not in schema:
             rendered = self._rendered(node, scope)
             if rendered is None:
@@ -114,15 +117,14 @@ class Checker:
             self.say(node.span, "the expression is a map or a list; expected text or a number")
             return None
         raw = value if isinstance(value, str) else spelled(value) if is_number(value) else json.dumps(value)
-        self._rendered_size += len(raw)
-        if self._rendered_size > MOST_RENDERED:
-            self.say(node.span, "the templates of this manifest grow beyond 64 MB")
-            return None
+        self.expansion.spend(len(raw) // CHARACTERS, node.span)
         return replace(node, value=value, raw=raw)
 
     def _evaluated(self, node: Scalar, scope: Scope) -> Any:  # noqa: ANN401
+        text = str(node.value)
+        self.expansion.spend(2 + len(text) // CHARACTERS, node.span)
         try:
-            return render(str(node.value), scope, self.used)
+            return render(text, scope, self.used)
         except TemplateError as error:
             if error.variable not in self.broken:
                 self.say(self.locate(node.span, error), error.message, error.hint)
@@ -211,12 +213,15 @@ class Checker:
         for number, item in enumerate(node.items, 1):
             line = self.lines.line(item) if are_segments(path) else None
             if line is not None:
+                self.expansion.spend(1, item.span)
                 items.append(line)
                 continue
             for each, deeper, become in self.unroller.items(item, path, scope):
                 checked = self._visit(each, schema.get("items", {}), (*path, f"[{number}]"), deeper, each.span)
                 if checked is not None:
-                    items += become(checked) if become else (checked,)
+                    more = become(checked) if become else (checked,)
+                    self.expansion.spend(4 * len(more), each.span)
+                    items += more
         return replace(node, items=tuple(items))
 
     def _map(
@@ -324,3 +329,10 @@ def _typed(node: Scalar, schema: Schema) -> Scalar:
     if wanted and isinstance(node.value, float) and node.value.is_integer():
         return replace(node, value=int(node.value))
     return node
+
+
+class Everything(set[str]):
+    """Contains every name: with a file missing, no name can be called undefined."""
+
+    def __contains__(self, name: object) -> bool:
+        return bool(name)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fishpipe.manifest.speakers import Speakers
 
 # The end of a piece that is no end of a sentence.
+# So much that is odd about one text is told.
+_MOST_TOLD: Final = 100
 _ENDLESS: Final = re.compile(r"[^.!?…。！？\"'”’»)\]]$")
 _SPEEDS: Final = (0.5, 2.0)
 _VOLUMES: Final = (-20.0, 20.0)
@@ -63,6 +65,7 @@ class SegmentBuilder(Struct):
     segments: list[Segment] = field(default_factory=list)
     beds: list[Under] = field(default_factory=list)
     _seen: dict[str, Span] = field(default_factory=dict)
+    _occurred: dict[str, int] = field(default_factory=dict)
     _number: int = 0
 
     def add(self, node: nodes.Node | None, groups: tuple[Layer, ...], language: str) -> None:
@@ -172,10 +175,15 @@ class SegmentBuilder(Struct):
         )
         if _word(item, "named"):
             # The name of a paragraph follows from its words, which may occur again.
-            others = (f"{label}-{number}" for number in itertools.count(2))
-            label = next(name for name in itertools.chain([label], others) if name not in self._seen)
+            first, label = label, self._free(label)
+            self._occurred[first] = self._occurred.get(first, 1) + (label != first)
         self._register(label, (given or item).span)
         return label
+
+    def _free(self, label: str) -> str:
+        """A name that no segment has: this one, or numbered behind those that were called so before."""
+        others = (f"{label}-{number}" for number in itertools.count(self._occurred.get(label, 1) + 1))
+        return next(name for name in itertools.chain([label], others) if name not in self._seen)
 
     def _register(self, label: str, at: Span) -> None:
         if label in self._seen:
@@ -261,15 +269,16 @@ class SegmentBuilder(Struct):
         names = tuple(voice.name for voice in speech.voices)
         try:
             spoken = speak(text, Asked(model, language, names, most), self.common.lexicon)
-        except TimeoutError:
-            self._say(at, "a pattern of the lexicon does not come to an end in this text", "simplify it")
+        except TimeoutError as error:
+            self._say(at, f"{error} does not come to an end in this text", "simplify it")
             return None
         findings = list(spoken.findings)
         if asked.api == "tts" and check and (len(speech.voices) > 1 or any(sign in text for sign in "([<]")):
             for piece in spoken.pieces:
                 findings += check_cues(piece.sent, model, len(speech.voices)) if isinstance(piece, Piece) else ()
         findings += _too_long(spoken, len(speech.voices), longest(layers, model))
-        for found in findings:
+        findings.sort(key=lambda found: not found.fatal)
+        for found in findings[:_MOST_TOLD]:
             self._tell(found, text, at)
         return spoken
 

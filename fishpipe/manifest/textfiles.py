@@ -54,7 +54,9 @@ def spread_document(node: Mapping, document: Document, rendered: Callable[[Scala
 def label(text: str) -> str:
     """A paragraph's name: its first words, and a digest of all of them (six digits of sha256)."""
     text = unicodedata.normalize("NFC", text).strip()
-    words = re.findall(r"\w+", re.sub(r"<[^>]*>", " ", text).casefold())[:4]
+    # Behind the last > no tag ends, and each < would look for one.
+    end = text.rfind(">") + 1
+    words = re.findall(r"\w+", f"{re.sub(r'<[^>]*>', ' ', text[:end])}{text[end:]}".casefold())[:4]
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return "-".join([*words, digest])[-60:].lstrip("-")
 

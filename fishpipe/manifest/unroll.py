@@ -236,6 +236,8 @@ class Unroller:
     def counted(self, at: Span) -> bool:
         """Whether there may be one copy more."""
         self._copies += 1
+        self.checker.expansion.blame(at)
+        self.checker.expansion.spend(4, at)
         if self._copies == MOST_COPIES + 1:
             self.checker.say(at, f"this manifest unrolls to more than {MOST_COPIES:,} copies")
         return self._copies <= MOST_COPIES

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from fishpipe.errors import did_you_mean
 from fishpipe.manifest import nodes
 from fishpipe.manifest.definitions import is_pattern, is_variable
+from fishpipe.manifest.expansion import CHARACTERS
 from fishpipe.manifest.matrix import Combination, agrees, combinations
 from fishpipe.manifest.nodes import BROKEN, Listing, Node, Scalar
 from fishpipe.manifest.template import is_template
@@ -126,6 +127,9 @@ class Variants:
         if math.prod(map(len, parts.values())) + len(include) > _MOST:
             self.unroller.checker.say(node.span, f"this matrix has more than {_MOST:,} combinations")
             return {}
+        steps = math.prod(map(len, parts.values())) * (1 + len(include) + len(exclude))
+        self.unroller.checker.expansion.blame(node.span)
+        self.unroller.checker.expansion.spend(steps, node.span)
         self._check_exclude(node.get("exclude"), exclude, parts)
         for combination in combinations(parts, include, exclude):
             label = ".".join([raw, *(slug(value) for name, value in combination.items() if name in parts or not parts)])
@@ -266,6 +270,7 @@ class Variants:
             inner = {**inner, **given, "vars": {**inner.get("vars", {}), **given}}
             label += [slug(value) for value in given.values()]
         key = json.dumps([name, label[1:], given], default=str, sort_keys=True)
+        self.unroller.checker.expansion.spend(1 + len(key) // CHARACTERS, node.span)
         if not self.unroller.holds(node.get("when"), {**inner, "script": {"name": name}}):
             self.off.add(".".join(label))
             return ".".join(label)

@@ -123,12 +123,11 @@ def _block(problem: Problem, lines: Sequence[str], label: str = "") -> str:
     text = f"{span}: {label}{problem.said}"
     if not 0 < span.line <= len(lines) or not lines[span.line - 1].strip():
         return text
-    source = "".join(char if char.isprintable() else " " for char in lines[span.line - 1])
     start = max(0, span.column - 1)
     first = max(0, start - 60)
-    shown = source[first : first + 110]
-    pad = cell_len(source[first:start])
-    width = max(1, min(cell_len(source[start : start + span.length]), 110 - pad))
+    shown = "".join(char if char.isprintable() else " " for char in lines[span.line - 1][first : first + 110])
+    pad = cell_len(shown[: start - first])
+    width = max(1, min(cell_len(shown[start - first :][: span.length]), 110 - pad))
     number = str(span.line)
     margin = " " * len(number)
     return f"{text}\n  {number} | {shown}\n  {margin} | {' ' * pad}{'^' * width}"

@@ -9,12 +9,14 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fishpipe.sandbox.callbacks import Callbacks
+from fishpipe.sandbox.hosts import OwnHosts
 from fishpipe.sandbox.models import iso, new_model
-from fishpipe.sandbox.requests import Refusal, check_audios, check_model, check_tts, check_voice
+from fishpipe.sandbox.requests import Refusal, check_audios, check_callback, check_model, check_tts, check_voice
 from fishpipe.sandbox.switches import UNBILLED, Dice, Fault, Switches
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Sandbox:
             Route("/sandbox/usage", self.usage, methods=["GET"]),
             Route("/{path:path}", self._guarded(self.nothing), methods=["GET", "POST"]),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, middleware=[Middleware(OwnHosts)])
 
     def _guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -70,6 +72,9 @@ class Sandbox:
                 return await handler(request)
             except Refusal as refusal:
                 return JSONResponse(refusal.body(str(uuid.uuid4())), refusal.status)
+            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+                odd = Refusal(400, "bad_request", "The request cannot be read.")
+                return JSONResponse(odd.body(str(uuid.uuid4())), odd.status)
 
         return endpoint
 
@@ -89,6 +94,8 @@ class Sandbox:
                 raise Refusal(400, "bad_request", "The body is too large.")
         try:
             body = json.loads(data)
+            # Halves of surrogate pairs are no text that anything here could keep.
+            json.dumps(body, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
@@ -118,6 +125,7 @@ class Sandbox:
                 raise Refusal(400, "bad_request", "Reference not found.")
 
     async def _speak(self, request: Request, kind: str, body: dict[str, Any], text: str) -> Response:
+        check_callback(body, anywhere=self.switches.any_callback)
         fault = self._rolled()
         self.in_flight += 1
         try:
@@ -192,10 +200,11 @@ class Sandbox:
     def _audio(self, task: sqlite3.Row) -> Path:
         """The file of a task's audio, made where it is not there yet."""
         file = self.audio / str(task["link"])
-        if not file.exists():
+        if file.is_symlink() or not file.is_file():
             data = self.render(task["type"], json.loads(task["request"]), task["digest"], task["take"])
             part = file.with_suffix(f".{uuid.uuid4().hex}")
-            part.write_bytes(data)
+            with part.open("xb") as made:
+                made.write(data)
             part.replace(file)
         return file
 
@@ -225,6 +234,7 @@ class Sandbox:
         return await self._create(request, body, body["voices"], wrapped=False)
 
     async def _create(self, request: Request, body: dict[str, Any], sample: str, *, wrapped: bool) -> Response:
+        check_callback(body, anywhere=self.switches.any_callback)
         fault = self._rolled()
         if self.switches.latency:
             await asyncio.sleep(self.switches.latency)
@@ -337,4 +347,4 @@ class _Dropped(Response):
 
 
 def _number(text: str | None, default: int) -> int:
-    return max(1, int(text)) if text and text.isdigit() else default
+    return max(1, int(text)) if text and text.isascii() and text.isdigit() and len(text) < 10 else default

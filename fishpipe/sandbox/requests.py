@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fishpipe.sandbox.hosts import is_own
+
 MODELS: Final = ("s1", "s2-pro", "s2.1-pro")
 _ENUMS: Final = {
     "format": ("pcm", "mp3"),
@@ -53,6 +55,11 @@ def check_tts(body: dict[str, Any], model: str) -> None:
         raise Refusal(400, "token_mismatched", "reference_id and references exclude each other.")
     if isinstance(body.get("reference_id"), list) and model == "s1":
         raise Refusal(400, "bad_request", "reference_id must be a single id for s1.")
+    _check_values(body)
+
+
+def _check_values(body: dict[str, Any]) -> None:
+    """Raise Refusal for a setting that is of another type, or out of its range."""
     problems = [*_enum_problems(body), *_range_problems(body, _RANGES, ())]
     prosody = body.get("prosody")
     if prosody is not None and not isinstance(prosody, dict):
@@ -71,6 +78,16 @@ def check_audios(body: dict[str, Any]) -> None:
         raise Refusal(400, "token_mismatched", "action is invalid.")
     if body.get("model", "fish-tts") != "fish-tts":
         raise Refusal(400, "bad_request", "model is invalid.")
+    _check_values(body)
+
+
+def check_callback(body: dict[str, Any], *, anywhere: bool) -> None:
+    """Raise Refusal for a callback that is no address, or leads off this machine where that is not allowed."""
+    callback = body.get("callback_url")
+    if callback is None or (isinstance(callback, str) and anywhere):
+        return
+    if not isinstance(callback, str) or not is_own(callback):
+        raise Refusal(400, "bad_request", "callback_url must lead to this machine (others: --any-callback).")
 
 
 def check_voice(url: object, title: object, name: str) -> None:

@@ -67,6 +67,8 @@ def _bound(port: int) -> Iterator[socket.socket]:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             raise FishpipeError(f"port {port} is taken ({error.strerror}); choose another: --port") from error
+        # From here on who asks is heard, if a little later.
+        listener.listen(1024)
         yield listener
 
 
@@ -75,6 +77,9 @@ def _url(listener: socket.socket) -> str:
 
 
 def _server(folder: Path, switches: Switches, now: Callable[[], float]) -> tuple[uvicorn.Server, State]:
+    for path in (folder, folder / "audio", folder / "sandbox.db"):
+        if path.is_symlink():
+            raise FishpipeError(f"{path} is a link, and the sandbox writes there; remove it, or name another: --state")
     state = State(folder / "sandbox.db", now)
     sandbox = Sandbox(state, folder / "audio", switches, now, render_audio)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

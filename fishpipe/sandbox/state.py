@@ -9,6 +9,8 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+from fishpipe.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -33,10 +35,14 @@ class State:
     """Open at `path`; `now` gives Unix seconds."""
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {_SCHEMA}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {_SCHEMA}")
+        except (sqlite3.Error, OSError) as error:
+            what = f"the sandbox's memory ({error}), where nothing was really paid"
+            raise StoreError(f"{path} cannot be used: it is {what}. Delete it: rm -r {path.parent}") from error
         self._lock = threading.RLock()
         self._now = now
 

@@ -36,6 +36,7 @@ class Switches:
     strict_ids: bool = False
     token: str | None = None
     failing_samples: str | None = None
+    any_callback: bool = False
 
 
 class Dice:
