@@ -31,7 +31,7 @@ class Meter:
         self._cut_keys = [None if item.is_pause else cut_key(item, sounds) for item in items]
         self._shell_keys = [self._shell_key(number) if copies else None for number in range(len(items))]
         keys = {key for key in (*self._cut_keys, *self._shell_keys) if key is not None}
-        self._known = {key: found for key in keys if (found := recall(key)) is not None}
+        self._known = {key: found for key in keys if (found := recall(key)) and _is_readable(key, found)}
         self.fresh: dict[str, str] = {}
 
     def known(self, number: int) -> tuple[Cut | None, Shell | None] | None:
@@ -84,6 +84,15 @@ class Meter:
         with self._lock:
             self._known[key] = self.fresh[key] = found
         return found
+
+
+def _is_readable(key: str, found: str) -> bool:
+    """Whether what was remembered is whole; what is not is measured again."""
+    try:
+        (Shell if key.endswith(" shell") else Cut).from_json(found)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def cut_key(item: Item, sounds: Sounds) -> str:

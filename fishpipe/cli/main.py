@@ -94,7 +94,8 @@ def _run(arguments: Sequence[str], request: Request | None) -> int:
         _say("Stopped. Nothing that was paid for is lost. Continue: fishpipe build")
         return 130
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return 2
     except BrokenPipeError:
         return _unread()

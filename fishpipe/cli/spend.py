@@ -29,11 +29,11 @@ def spend(arguments: Arguments, by: str, since: datetime.datetime | None, as_csv
       fishpipe spend --by voice --since 2026-11-01
       fishpipe spend --csv > receipts.csv
     """
-    from fishpipe.report.spending import receipts_csv, spending_data, spending_text
+    from fishpipe.report.spending import doubts, receipts_csv, spending_data, spending_text
 
     project = open_project(arguments)
     with project.session() as session:
-        receipts = session.store.receipts()
+        receipts = [*session.store.receipts(), *doubts(session.snapshot.calls, project.prices, project.realm)]
         locked = {*session.snapshot.lock.clips, *session.snapshot.lock.voices}
     chosen = [receipt for receipt in receipts if receipt["realm"] in ("", project.realm)]
     if since is not None:

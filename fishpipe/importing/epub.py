@@ -245,7 +245,7 @@ def _headed(words: str, heading: str) -> str:
     if first is not None and not before and _flat(lines[first]) in _flat(heading):
         del lines[first]
     lines = [re.sub(r"^#(?=\s)", "##", line) for line in lines]
-    return f"# {heading}\n\n" + "\n".join(lines).strip()
+    return f"# {escaped_templates(heading)}\n\n" + "\n".join(lines).strip()
 
 
 def _flat(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from html import unescape
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,10 @@ def read_subtitles(text: str, path: Path) -> Draft:
     try:
         # In VTT, a tag says who speaks: <v NAME>.
         options = {"format_": "vtt", "keep_unknown_html_tags": True} if path.suffix.lower() == ".vtt" else {}
-        cues = pysubs2.SSAFile.from_string(text, **options)
+        with warnings.catch_warnings():
+            # What it warns of is left out of the cues.
+            warnings.simplefilter("ignore")
+            cues = pysubs2.SSAFile.from_string(text, **options)
     except (pysubs2.exceptions.Pysubs2Error, *_DAMAGED) as error:
         raise ValueError(f"{path}: no subtitles that can be read: {str(error) or type(error).__name__}") from error
     ordered = (cue for cue in sorted(cues, key=lambda cue: cue.start) if not cue.is_comment)

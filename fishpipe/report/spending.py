@@ -13,6 +13,9 @@ from fishpipe.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from fishpipe.manifest.model import Prices
+    from fishpipe.snapshot import CallRow, Calls
+
 _FORMULAS: Final = "=+-@\t\n＝＋－＠"
 _COLUMNS: Final = (
     "at", "kind", "realm", "script", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "fingerprint",
@@ -40,6 +43,23 @@ def spending_data(receipts: Sequence[dict[str, Any]], by: str, realm: str, locke
     }
 
 
+def doubts(calls: Calls, prices: Prices, realm: str) -> list[dict[str, Any]]:
+    """Calls that may have been charged and have no receipt yet, as receipts: the service may count them."""
+    rows = [row for row in calls.of(states=("intended", "failed")) if row.charged == "unknown" and row.task_id is None]
+    return [_doubt(row, prices) for row in rows if row.record.get("realm") == realm]
+
+
+def _doubt(row: CallRow, prices: Prices) -> dict[str, Any]:
+    body, model = row.record.get("body", {}), str(row.record.get("model") or "fish-tts")
+    is_clip = row.kind == "clip"
+    size = len(str(body.get("text", body.get("prompt", ""))).encode("utf-8", "replace")) if is_clip else 0
+    price = prices.of(model) if is_clip else prices.voice
+    usd = size * price / 1e6 if is_clip and price is not None else price
+    known = {"trace_id": row.trace_id, "fingerprint": row.fingerprint, "realm": row.record["realm"], "at": row.intended}
+    named = {"address": row.address or "", "model": model if is_clip else "", "take": row.record.get("take", 1)}
+    return {**known, **named, "kind": "in doubt", "voice": "", "task_id": None, "bytes": size, "usd": usd}
+
+
 def spending_text(data: dict[str, Any]) -> str:
     """The same for a person."""
     by, total = data["by"], data["total"]
@@ -52,7 +72,7 @@ def spending_text(data: dict[str, Any]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(row[n].rjust(widths[n]) for n in (1, 2, 3))]).rstrip() for row in rows
     ]
     if total["in_doubt"]:
-        lines.append(f"{count(total['in_doubt'], 'call')} of these may have been charged, and was made again")
+        lines.append(f"{count(total['in_doubt'], 'call')} of these may have been charged: no good answer was read")
     for name, what in (("retakes", "further takes"), ("locked", "what the lock file has")):
         if data[name]["calls"]:
             lines.append(f"of these {what}: {count(data[name]['calls'], 'call')}, {_words(data[name])[2]}")

@@ -10,17 +10,17 @@ import json
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
-from fishpipe.errors import StoreError
 from fishpipe.graph.fingerprints import Digest, Fingerprint
-from fishpipe.snapshot import Brief, CallRow, Calls, OutputRow
+from fishpipe.snapshot import Brief, CallRow, Calls, OutputRow, State
 from fishpipe.store.commits import Commits
+from fishpipe.store.damage import damaged, telling_damage
 from fishpipe.store.migrations import NEWEST, migrate, version_of
 from fishpipe.store.network import is_network
-from fishpipe.store.origin import CURE, check_ledger, number
+from fishpipe.store.origin import check_ledger, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
     from fishpipe.graph.steps import Realm
     from fishpipe.ports import Receipt
-    from fishpipe.snapshot import Charged, State
+    from fishpipe.snapshot import Charged
 
 _COLUMNS: Final = (
     "fingerprint, kind, state, record, task_id, trace_id, url, voice_id, digest, charged, error, address,"
     " intended, updated, nonce, described, consent, sample, seconds"
 )
 _NAMES: Final = _COLUMNS.split(", ")
+_HEX: Final = 64
+_KINDS_AND_STATES: Final = {(kind, state) for kind in ("clip", "voice") for state in get_args(State)}
 _RECEIPT: Final = (
     "at", "fingerprint", "kind", "realm", "address", "voice", "model", "bytes", "usd", "task_id", "trace_id", "url",
     "take",
@@ -48,11 +50,15 @@ _CHANGEABLE: Final = frozenset(
 )
 
 
+@telling_damage
 class Ledger:
-    """An open ledger. `now` gives Unix seconds."""
+    """An open ledger, of the file at `path`. `now` gives Unix seconds."""
 
-    def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now: Callable[[], float], path: Path = Path("ledger.db")
+    ) -> None:
         self._db = connection
+        self.path = path
         self._now = now
         self.commits = Commits(connection)
         self._lock = self.commits.lock
@@ -74,8 +80,8 @@ class Ledger:
             db.execute("PRAGMA synchronous = FULL")
             migrate(db, path)
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}; {CURE}") from error
-        return cls(db, now)
+            raise damaged(path, error) from error
+        return cls(db, now, path)
 
     @classmethod
     @contextmanager
@@ -99,8 +105,8 @@ class Ledger:
                 if known:
                     migrate(db, path)
             except (sqlite3.Error, OSError) as error:
-                raise StoreError(f"{path}: {error}; {CURE}") from error
-            yield cls(db, now) if known else None
+                raise damaged(path, error) from error
+            yield cls(db, now, path) if known else None
 
     def close(self) -> None:
         """Close it, folding the log into the file; a thread that is writing ends its transaction first."""
@@ -114,16 +120,19 @@ class Ledger:
             query = f"SELECT fingerprint, kind, state, digest, size FROM calls WHERE NOT ({plain})"  # noqa: S608
             others = self._db.execute(query).fetchall()
         briefs = {key: Brief(*rest) for key, *rest in others}
+        if not all(len(key) == len(digest) == _HEX for key, digest, _ in stored):
+            raise ValueError("a clip without a name")
+        if not {(brief.kind, brief.state) for brief in briefs.values()} <= _KINDS_AND_STATES:
+            raise ValueError("a call of no kind, or in no state")
         return Calls({key: (digest, size) for key, digest, size in stored}, briefs, self._rows)
 
-    def _rows(self, keys: Iterable[Fingerprint] | None) -> Iterator[CallRow]:
+    def _rows(self, keys: Iterable[Fingerprint] | None) -> list[CallRow]:
         """The rows of some calls, or of all."""
         if keys is not None:
-            yield from (row for key in keys if (row := self.row(key)) is not None)
-            return
+            return [row for key in keys if (row := self.row(key)) is not None]
         with self._lock:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls").fetchall()  # noqa: S608  (a constant)
-        yield from map(_row, rows)
+        return [_row(row) for row in rows]
 
     def row(self, key: Fingerprint) -> CallRow | None:
         """One call."""
@@ -369,7 +378,7 @@ def _row(row: tuple[Any, ...]) -> CallRow:
     values = dict(zip(_NAMES, row, strict=True))
     values["record"] = msgspec.json.decode(values["record"])
     values["described"] = msgspec.json.decode(values["described"]) if values["described"] else {}
-    return CallRow(**values)
+    return msgspec.convert(values, CallRow)
 
 
 def _output(row: tuple[Any, ...]) -> OutputRow:

@@ -26,6 +26,7 @@ from fishpipe.files import read_plain
 from fishpipe.graph.fingerprints import fingerprint
 from fishpipe.seal import is_sealed, seal
 from fishpipe.snapshot import CallRow
+from fishpipe.store.damage import damaged
 from fishpipe.store.durable import flush, write_whole
 from fishpipe.store.git import git, is_in_repository
 from fishpipe.store.migrations import NEWEST, migrate, version_of
@@ -144,7 +145,7 @@ def settle_in(layout: Layout, now: float) -> None:
             path.unlink(missing_ok=True)
         kept = layout.state / "ledger.from-elsewhere"
         _copy(ledger, kept)
-        look_through(kept, coming, now)
+        look_through(kept, coming, now, ledger)
         put_mark(ledger, coming)
         _take_place(coming, ledger)
     except OSError as error:
@@ -157,12 +158,12 @@ def as_it_fits(ledger: Path, now: float) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fishpipe-") as scratch:
         copy, fitting = Path(scratch) / "came.db", Path(scratch) / "ledger.db"
         _copy(ledger, copy)
-        look_through(copy, fitting, now)
+        look_through(copy, fitting, now, ledger)
         yield fitting
 
 
-def look_through(came: Path, target: Path, now: float) -> None:
-    """Write a ledger with what fits of another one. Raises StoreError."""
+def look_through(came: Path, target: Path, now: float, named: Path) -> None:
+    """Write a ledger with what fits of another one, which is `named` in errors. Raises StoreError."""
     looks = iter(range(_LOOKS))
     try:
         with closing(sqlite3.connect(came, isolation_level=None)) as old:
@@ -170,12 +171,14 @@ def look_through(came: Path, target: Path, now: float) -> None:
             old.set_progress_handler(lambda: next(looks, None) is None, _STEPS)
             odd = old.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
             if odd is not None:
-                raise StoreError(f"{came} has a {str(odd[0])[:40]!r} that no ledger has: it is not believed; remove it")
+                raise StoreError(
+                    f"{named} has a {str(odd[0])[:40]!r} that no ledger has: it is not believed; remove it"
+                )
             if version_of(came) != NEWEST:
-                migrate(old, came)
+                migrate(old, named)
             found = {name: list(_fitting(old, name, fits)) for name, fits in _fits(now).items()}
     except sqlite3.Error as error:
-        raise StoreError(f"{came}: {error}; {CURE}") from error
+        raise damaged(named, error) from error
     with closing(sqlite3.connect(target, isolation_level=None)) as new:
         number(new)
         new.execute("PRAGMA synchronous = FULL")
@@ -187,12 +190,6 @@ def look_through(came: Path, target: Path, now: float) -> None:
                 new.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({marks})", list(row.values()))  # noqa: S608
         new.execute("COMMIT")
     flush(target)
-
-
-CURE: Final = (
-    "nothing was paid. Move it away, and build again: clips that are here or in the lock are known without it, "
-    "calls that were in flight are not"
-)
 
 
 def _fits(now: float) -> dict[str, Callable[[dict[str, Any]], bool]]:

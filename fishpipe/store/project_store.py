@@ -329,8 +329,9 @@ class ProjectStore:
         for key, sound in (self._ledger.sounds() if self._ledger else {}).items():
             digest, _, how = key.partition(" ")
             if how == "None None auto":
-                cut = json.loads(sound)
-                found[digest] = (cut["end"] - cut["start"]) / cut["rate"]
+                with suppress(ValueError, LookupError, TypeError, ArithmeticError):
+                    cut = json.loads(sound)
+                    found[digest] = (cut["end"] - cut["start"]) / cut["rate"]
         return found
 
     def remember(self, values: Mapping[str, str]) -> None:
