@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from importlib.resources import files
@@ -12,6 +13,7 @@ import click
 
 from fishpipe.cli.common import err, is_terminal, out
 from fishpipe.errors import UsageError
+from fishpipe.store.durable import write_whole
 from fishpipe.store.lockfile import add_line
 
 if TYPE_CHECKING:
@@ -67,14 +69,14 @@ def write_new(folder: Path, texts: Mapping[str, str], attributes: Sequence[str] 
     schema = folder / _SCHEMA
     if not schema.exists():
         texts = {**texts, _SCHEMA: schema_path().read_text(encoding="utf-8")}
-    there = [name for name in texts if (folder / name).exists()]
+    there = [name for name in texts if os.path.lexists(folder / name) or (folder / name).parent.is_symlink()]
     if there:
         raise UsageError(f"{folder / there[0]} exists already; nothing was written")
     for name, text in texts.items():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text.encode(), new=True)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from error
         out(str(path))

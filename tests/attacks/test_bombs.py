@@ -103,7 +103,7 @@ TEXTS = {
 @pytest.mark.parametrize("what", TEXTS)
 def test_a_text_takes_a_time_that_grows_with_its_length(what: str, kind: str) -> None:
     text = TEXTS[what]
-    Path(f"a.{kind}").write_text(text * (300_000 // len(text)))
+    Path(f"a.{kind}").write_text(text * (120_000 // len(text)))
     Path("fishpipe.yaml").write_text(
         f"{HEAD}scripts: {{one: {{output: a.mp3, segments: [{{text_file: a.{kind}}}]}}}}\n"
     )

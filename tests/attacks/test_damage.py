@@ -34,7 +34,7 @@ def test_noise_in_the_ledger_is_told_and_pays_for_nothing(cli: Cli, write: Write
     assert cli("build").code == 0
     whole = Path(".fishpipe/ledger.db").read_bytes()
     told = 0
-    for seed in range(40):
+    for seed in range(24):
         chance = random.Random(seed)
         noise = bytearray(whole)
         for _ in range(chance.choice([1, 20, 500])):
@@ -100,10 +100,8 @@ def test_calls_that_may_have_been_charged_are_in_the_sums(
 RUN = [sys.executable, "-m", "fishpipe"]
 
 
-@pytest.mark.parametrize(
-    "streams", [">&-", "2>&-", "<&-", ">&- 2>&-", ">&- 2>&- <&-", ">/dev/full", "2>/dev/full", "| true"]
-)
-@pytest.mark.parametrize("verb", ["plan", "build", "build --json", "status --json", "nonsense"])
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full", "2>/dev/full", "| true"])
+@pytest.mark.parametrize("verb", ["plan", "build --json", "nonsense"])
 def test_a_stream_that_takes_nothing_ends_in_no_traceback(
     streams: str, verb: str, write: Write, service: Service
 ) -> None:

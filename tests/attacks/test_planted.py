@@ -289,3 +289,12 @@ def test_a_store_of_the_project_that_is_a_link_is_not_written_to(
     cli("build", "-B")
     cli("store", "push")
     assert [path.name for path in victim.iterdir()] == ["rc"]
+
+
+@pytest.mark.parametrize("name", ["fishpipe.yaml", "schemas", "schemas/fishpipe.schema.json"])
+def test_a_new_project_is_written_through_no_link(name: str, cli: Cli, victim: Path) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).symlink_to(victim / "new" if name != "schemas" else victim)
+    done = cli("init")
+    assert done.code == 2
+    assert [path.name for path in victim.iterdir()] == ["rc"]
