@@ -59,7 +59,7 @@ def test_the_sandbox_calls_nobody_off_this_machine(url: object, serve: Callable[
     assert service.usage() == [] or url == "ftp://127.0.0.1/"
 
 
-ODD: tuple[Any, ...] = (None, True, -1, 1e308, [], {}, [[]], {"a": []}, "", "\ud800", "\0", "x" * 5000, 10**30)
+ODD: tuple[Any, ...] = (None, True, -1, [], {"a": []}, "", "\ud800", "\0", 10**30)
 
 
 @pytest.mark.parametrize("path", ["tts", "audios", "voices", "model", "tasks"])

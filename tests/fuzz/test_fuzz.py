@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-INPUTS = int(os.environ.get("FISHPIPE_FUZZ", "60"))
+INPUTS = int(os.environ.get("FISHPIPE_FUZZ", "30"))
 SEED = os.environ.get("FISHPIPE_FUZZ_SEED", "1")
 # CPU seconds for one input: what any small file may cost.
 MOST = 20.0
