@@ -192,6 +192,7 @@ def open_project(arguments: Arguments, *, warn: bool = True, **more: Any) -> Pro
 
 def warnings_of(arguments: Arguments, project: Project) -> list[str]:
     """What is said of a project before anything is done with it."""
+    from fishpipe.seal import cache_folder
     from fishpipe.store.origin import is_made_here
 
     said = []
@@ -206,8 +207,8 @@ def warnings_of(arguments: Arguments, project: Project) -> list[str]:
         said.append(f"{free.span}: warning: a price of 0 for {project.provider}: what is paid there counts as nothing")
     if not is_made_here(project.layout.ledger):
         said.append(
-            f"warning: this machine did not write {project.layout.state}: its calls, receipts and clips are looked "
-            "at one by one; what can be made again is made again"
+            f"warning: this machine did not write {project.layout.state}: its calls, receipts and clips are looked at "
+            f"one by one; what can be made again is made again (what it writes, it knows by {cache_folder()})"
         )
     if project.shared is not None and project.shared.is_away:
         folder = project.shared.folder
