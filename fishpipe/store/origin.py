@@ -127,26 +127,33 @@ def check_uncommitted(layout: Layout) -> None:
 
 
 def settle_in(layout: Layout, now: float) -> None:
-    """Take over a ledger that came from elsewhere; the project is held. What came is kept beside it.
+    """Have a ledger of this machine's: a new one, or what came from elsewhere, which is kept beside it.
+
+    The project is held. Where a kill falls, there is none yet, or one that is known as ours.
 
     Raises StoreError.
     """
     ledger, coming = layout.ledger, layout.state / COMING
     if coming.exists() and is_made_here(coming):
         _take_place(coming, ledger)
-    if is_made_here(ledger):
-        if not ledger.exists():
-            check_uncommitted(layout)
+    is_new = not ledger.exists()
+    if is_made_here(ledger) and not is_new:
         return
     check_uncommitted(layout)
-    check_ledger(ledger)
     try:
-        for path in (layout.stamp, *_set_of(layout.units), *_set_of(coming)):
+        for path in _set_of(coming):
             path.unlink(missing_ok=True)
-        kept = layout.state / "ledger.from-elsewhere"
-        _copy(ledger, kept)
-        look_through(kept, coming, now, ledger)
-        put_mark(ledger, coming)
+        if is_new:
+            _write(coming, {})
+            put_mark(coming)
+        else:
+            check_ledger(ledger)
+            for path in (layout.stamp, *_set_of(layout.units)):
+                path.unlink(missing_ok=True)
+            kept = layout.state / "ledger.from-elsewhere"
+            _copy(ledger, kept)
+            look_through(kept, coming, now, ledger)
+            put_mark(ledger, coming)
         _take_place(coming, ledger)
     except OSError as error:
         raise StoreError(f"{error.filename or ledger}: {error.strerror}") from error
@@ -179,6 +186,11 @@ def look_through(came: Path, target: Path, now: float, named: Path) -> None:
             found = {name: list(_fitting(old, name, fits)) for name, fits in _fits(now).items()}
     except sqlite3.Error as error:
         raise damaged(named, error) from error
+    _write(target, found)
+
+
+def _write(target: Path, found: Mapping[str, list[Mapping[str, Any] | None]]) -> None:
+    """Write a new ledger of some rows, by table."""
     with closing(sqlite3.connect(target, isolation_level=None)) as new:
         number(new)
         new.execute("PRAGMA synchronous = FULL")

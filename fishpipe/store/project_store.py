@@ -26,7 +26,7 @@ from fishpipe.store.clips import Clip, clip_path, scan, sorted_out
 from fishpipe.store.durable import digest_by_blocks, digest_of, flush, rename
 from fishpipe.store.ledger import Ledger
 from fishpipe.store.opening import ledger_beside, read_ledger
-from fishpipe.store.origin import is_made_here, put_mark, settle_in
+from fishpipe.store.origin import settle_in
 from fishpipe.store.units import Units
 
 if TYPE_CHECKING:
@@ -80,8 +80,6 @@ class ProjectStore:
         with ExitStack() as stack:
             ledger = Ledger.open(layout.ledger, now)
             stack.callback(ledger.close)
-            if not is_made_here(layout.ledger):
-                put_mark(layout.ledger)
             store = cls(layout, ledger, now, shared, stack.enter_context(ledger_beside(layout, now, realm)))
             stack.callback(store.units.close)
             yield store
