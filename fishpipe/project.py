@@ -207,7 +207,7 @@ class Project(Struct, frozen=True, kw_only=True):
     ) -> Iterator[Session]:
         """Read the ledger and the files, and plan. Nothing is written unless `writing`, which needs `hold`."""
         opened = ProjectStore.opened if writing else ProjectStore.reading
-        with opened(self.layout, self.clock.now, self.realm, self.shared) as store:
+        with opened(self.layout, self.clock.now, self.provider, self.shared) as store:
             lock = read_lock(self.lock_path, os.path.relpath(self.lock_path))
             calls = store.calls(lock)
             graph = with_open_takes(self.graph(targets, known(calls, lock, self.realm)), calls)

@@ -45,6 +45,9 @@ _ADOPTED: Final = (
     "fingerprint, kind, state, record, address, task_id, voice_id, digest, size, sample, seconds, consent,"
     " intended, updated"
 )
+# A call that was made before its provider was kept is the platform's where its realm is.
+_PAID_TO: Final = "(provider = ? OR (provider = '' AND json_extract(record, '$.realm') = ?))"
+_RECEIPT_TO: Final = "(? = '' OR provider = ? OR (provider = '' AND realm = ?))"
 _CHANGEABLE: Final = frozenset(
     {"task_id", "trace_id", "url", "voice_id", "digest", "size", "charged", "error", "sample", "seconds"}
 )
@@ -57,6 +60,9 @@ class Ledger:
     def __init__(
         self, connection: sqlite3.Connection, now: Callable[[], float], path: Path = Path("ledger.db")
     ) -> None:
+        # Who is paid by the calls that are written; and whose are told, where those of one provider alone are.
+        self.provider = ""
+        self.only = ""
         self._db = connection
         self.path = path
         self._now = now
@@ -115,10 +121,12 @@ class Ledger:
     def calls(self) -> Calls:
         """All calls."""
         plain = "kind = 'clip' AND state = 'stored' AND digest IS NOT NULL"
+        told, whose = (_PAID_TO, (self.only, self.only)) if self.only else ("true", ())
         with self._lock:
-            stored = self._db.execute(f"SELECT fingerprint, digest, size FROM calls WHERE {plain}").fetchall()  # noqa: S608  (constants)
-            query = f"SELECT fingerprint, kind, state, digest, size FROM calls WHERE NOT ({plain})"  # noqa: S608
-            others = self._db.execute(query).fetchall()
+            query = f"SELECT fingerprint, digest, size FROM calls WHERE {plain} AND {told}"  # noqa: S608  (constants)
+            stored = self._db.execute(query, whose).fetchall()
+            query = f"SELECT fingerprint, kind, state, digest, size FROM calls WHERE NOT ({plain}) AND {told}"  # noqa: S608
+            others = self._db.execute(query, whose).fetchall()
         briefs = {key: Brief(*rest) for key, *rest in others}
         if not all(len(key) == len(digest) == _HEX for key, digest, _ in stored):
             raise ValueError("a clip without a name")
@@ -156,16 +164,16 @@ class Ledger:
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO calls"
-                " (fingerprint, kind, state, record, address, consent, described, nonce, charged, intended, updated)"
-                " VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, 'unknown', ?, ?)"
-                " ON CONFLICT (fingerprint) DO UPDATE SET"
+                " (fingerprint, kind, state, record, address, consent, described, nonce, charged, intended, updated,"
+                " provider) VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, 'unknown', ?, ?, ?)"
+                " ON CONFLICT (fingerprint) DO UPDATE SET provider = excluded.provider,"
                 " state = 'intended', address = excluded.address, nonce = excluded.nonce, charged = 'unknown',"
                 " consent = excluded.consent, described = excluded.described,"
                 " error = NULL, task_id = NULL, trace_id = NULL, url = NULL, voice_id = NULL, digest = NULL,"
                 " size = NULL, intended = excluded.intended, updated = excluded.updated",
                 (
                     key, kind, json.dumps(record, ensure_ascii=False), address, consent,
-                    json.dumps(described, ensure_ascii=False), nonce, now, now,
+                    json.dumps(described, ensure_ascii=False), nonce, now, now, self.provider,
                 ),
             )  # fmt: skip
 
@@ -214,18 +222,17 @@ class Ledger:
 
     def take_over(self, row: CallRow, size: int | None = None) -> None:
         """A call as another ledger of the project has it, which has come further with it."""
-        values = {name: getattr(row, name) for name in _NAMES} | {"size": size}
+        values = {name: getattr(row, name) for name in _NAMES} | {"size": size, "provider": self.provider}
         values |= {name: json.dumps(values[name], ensure_ascii=False) for name in ("record", "described")}
         marks = ", ".join("?" * len(values))
         with self._transaction() as db:
             db.execute(f"INSERT OR REPLACE INTO calls ({', '.join(values)}) VALUES ({marks})", [*values.values()])  # noqa: S608
 
-    def has(self, realm: Realm) -> bool:
-        """Whether a call of a realm was ever made, or paid."""
+    def has(self, provider: str) -> bool:
+        """Whether a call to a provider was ever made."""
+        query = f"SELECT 1 FROM calls WHERE {_PAID_TO} LIMIT 1"  # noqa: S608  (a constant)
         with self._lock:
-            paid = self._db.execute("SELECT 1 FROM receipts WHERE realm = ? LIMIT 1", (realm,)).fetchone()
-            calls = "SELECT 1 FROM calls WHERE state != 'stored' AND json_extract(record, '$.realm') = ? LIMIT 1"
-            return (paid or self._db.execute(calls, (realm,)).fetchone()) is not None
+            return self._db.execute(query, (provider, provider)).fetchone() is not None
 
     def used(self, keys: Iterable[Fingerprint]) -> None:
         """These clips are in an output that was made just now."""
@@ -239,9 +246,9 @@ class Ledger:
         return {Fingerprint(key): moment for key, moment in rows}
 
     def _add(self, receipt: Receipt) -> None:
-        values = (self._now(), *(getattr(receipt, name) for name in _RECEIPT[1:]))
+        values = (self._now(), *(getattr(receipt, name) for name in _RECEIPT[1:]), self.provider)
         marks = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT INTO receipts ({', '.join(_RECEIPT)}) VALUES ({marks})", values)  # noqa: S608
+        self._db.execute(f"INSERT INTO receipts ({', '.join(_RECEIPT)}, provider) VALUES ({marks})", values)  # noqa: S608
 
     def receipt(self, receipt: Receipt) -> None:
         """Add a receipt alone."""
@@ -297,22 +304,21 @@ class Ledger:
 
     def retried(self) -> dict[Fingerprint, int]:
         """How often each call in doubt was made again."""
-        rows = self._db.execute(
-            "SELECT fingerprint, count(*) FROM receipts WHERE kind = 'in doubt' GROUP BY fingerprint"
-        )
+        told = "SELECT fingerprint, count(*) FROM receipts WHERE kind = 'in doubt' AND (? = '' OR provider = ?)"
+        rows = self._db.execute(f"{told} GROUP BY fingerprint", (self.only, self.only))
         return {Fingerprint(key): count for key, count in rows}
 
     def receipts(self, key: Fingerprint | None = None) -> list[dict[str, Any]]:
         """What was paid, oldest first; of one call, or of all."""
-        where = "" if key is None else "WHERE fingerprint = ?"
-        query = f"SELECT {', '.join(_RECEIPT)} FROM receipts {where} ORDER BY number"  # noqa: S608  (constants)
-        rows = self._db.execute(query, () if key is None else (key,))
+        where = f"{_RECEIPT_TO} AND (? IS NULL OR fingerprint = ?)"
+        query = f"SELECT {', '.join(_RECEIPT)} FROM receipts WHERE {where} ORDER BY number"  # noqa: S608  (constants)
+        rows = self._db.execute(query, (self.only, self.only, self.only, key, key))
         return [dict(zip(_RECEIPT, row, strict=True)) for row in rows]
 
     def spent(self, realm: Realm, since: float = 0.0) -> float:
         """USD (estimated) of a realm's receipts since a moment, in Unix seconds; what was in doubt counts as paid."""
-        query = "SELECT total(usd) FROM receipts WHERE at >= ? AND realm = ?"
-        return float(self._db.execute(query, (since, realm)).fetchone()[0])
+        query = f"SELECT total(usd) FROM receipts WHERE {_RECEIPT_TO} AND at >= ? AND realm = ?"  # noqa: S608  (constants)
+        return float(self._db.execute(query, (self.only, self.only, self.only, since, realm)).fetchone()[0])
 
     def lines(self, manifest: str) -> dict[str, tuple[tuple[str, Fingerprint], ...]]:
         """The spoken segments of each script of a manifest (by its file's name) as last built."""

@@ -52,6 +52,10 @@ _MIGRATIONS: Final = (
     ALTER TABLE calls ADD COLUMN used REAL;
     ALTER TABLE receipts ADD COLUMN take INTEGER NOT NULL DEFAULT 1;
     """,
+    """
+    ALTER TABLE calls ADD COLUMN provider TEXT NOT NULL DEFAULT '';
+    ALTER TABLE receipts ADD COLUMN provider TEXT NOT NULL DEFAULT '';
+    """,
 )
 NEWEST: Final = len(_MIGRATIONS)
 

@@ -11,7 +11,6 @@ from fishpipe.store.origin import as_it_fits, check_ledger, check_uncommitted, i
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fishpipe.graph.steps import Realm
     from fishpipe.store.layout import Layout
 
 
@@ -31,10 +30,12 @@ def read_ledger(layout: Layout, now: Callable[[], float]) -> Iterator[Ledger | N
 
 
 @contextmanager
-def ledger_beside(layout: Layout, now: Callable[[], float], realm: Realm) -> Iterator[Ledger | None]:
-    """The ledger of the project's other builds, where it has something of a realm; for reading alone."""
+def ledger_beside(layout: Layout, now: Callable[[], float], provider: str) -> Iterator[Ledger | None]:
+    """The ledger of the project's other builds, where it has calls to a provider; for reading alone."""
     if not layout.other.ledger.exists():
         yield None
         return
     with read_ledger(layout.other, now) as ledger:
-        yield ledger if ledger is not None and ledger.has(realm) else None
+        if ledger is not None:
+            ledger.only = provider
+        yield ledger if ledger is not None and ledger.has(provider) else None

@@ -69,6 +69,7 @@ class _Receipt(msgspec.Struct, forbid_unknown_fields=True):
     realm: str = ""
     voice: str = ""
     model: str = ""
+    provider: str = ""
     take: int = 1
 
 

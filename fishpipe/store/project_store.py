@@ -71,7 +71,7 @@ class ProjectStore:
     @classmethod
     @contextmanager
     def opened(
-        cls, layout: Layout, now: Callable[[], float], realm: Realm, shared: SharedClips | None = None
+        cls, layout: Layout, now: Callable[[], float], provider: str, shared: SharedClips | None = None
     ) -> Iterator[ProjectStore]:
         """Open for writing; the folders are there. A stamp ends with it. Raises StoreError."""
         layout.check()
@@ -80,18 +80,19 @@ class ProjectStore:
         with ExitStack() as stack:
             ledger = Ledger.open(layout.ledger, now)
             stack.callback(ledger.close)
-            store = cls(layout, ledger, now, shared, stack.enter_context(ledger_beside(layout, now, realm)))
+            ledger.provider = provider
+            store = cls(layout, ledger, now, shared, stack.enter_context(ledger_beside(layout, now, provider)))
             stack.callback(store.units.close)
             yield store
 
     @classmethod
     @contextmanager
     def reading(
-        cls, layout: Layout, now: Callable[[], float], realm: Realm, shared: SharedClips | None = None
+        cls, layout: Layout, now: Callable[[], float], provider: str, shared: SharedClips | None = None
     ) -> Iterator[ProjectStore]:
         """Open without writing a byte. Raises StoreError."""
         layout.check()
-        with read_ledger(layout, now) as ledger, ledger_beside(layout, now, realm) as beside:
+        with read_ledger(layout, now) as ledger, ledger_beside(layout, now, provider) as beside:
             store = cls(layout, ledger, now, shared, beside)
             try:
                 yield store
@@ -129,7 +130,8 @@ class ProjectStore:
         """The world as a plan of `graph` sees it; `calls` are those of `calls()`, `sized` looks at the clips' sizes."""
         ledger = self._ledger
         theirs, pointers = self.shared.clips() if self.shared is not None else ([], [])
-        draft = scan(self.layout.other.clips, sized=sized) if self._beside is not None else ()
+        draft = scan(self.layout.other.clips, sized=sized) if calls.taken else ()
+        draft = (clip for clip in draft if clip.key in calls.taken)
         files = chain(scan(self.layout.clips, sized=sized), draft, theirs)
         clips, others = sorted_out(files, calls, lock)
         outputs = ledger.outputs() if ledger else {}

@@ -26,15 +26,9 @@ SHOW = """
 REAL = SHOW.replace("provider: sandbox", "provider: acedata")
 
 
-def real(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
-    """Have the service stand for the real one: other clips than the sandbox's."""
-    monkeypatch.setattr("fishpipe.project.Project.realm", property(lambda self: self.provider))
-
-
 def test_a_paid_draft_is_not_paid_for_again(
     cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real(monkeypatch, service)
     write(SHOW)
     assert cli("build", "--provider", "acedata").code == 0
     assert len(service.usage()) == 2
@@ -51,7 +45,6 @@ def test_what_is_in_flight_in_a_draft_is_collected(
     cli: Cli, write: Write, point: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = point(latency=30.0)
-    real(monkeypatch, service)
     write(SHOW)
     assert cli("build", "--provider", "acedata", "--deadline", "1s").code == 1
     paid = len(service.usage())
@@ -64,7 +57,6 @@ def test_what_is_in_flight_in_a_draft_is_collected(
 def test_drafts_count_for_the_months_budget(
     cli: Cli, write: Write, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real(monkeypatch, service)
     write(SHOW)
     assert cli("build", "--provider", "acedata").code == 0
     write(REAL.replace("The first", "Another first").replace("fishpipe: 1", "fishpipe: 1\n    budget: {month: 0.0008}"))
@@ -72,6 +64,16 @@ def test_drafts_count_for_the_months_budget(
     assert done.code == 5
     assert "of the month's" in done.err
     assert len(cli("spend", "--json").data["receipts"]) == 2
+
+
+def test_a_free_draft_is_no_payment(cli: Cli, write: Write, service: Service) -> None:
+    """What the sandbox spoke is not taken for what a service on this machine would speak."""
+    write(REAL)
+    assert cli("build", "--provider", "sandbox").code == 0
+    assert service.usage() == []
+    assert "2 calls" in cli("plan").out
+    assert cli("build").code == 0
+    assert len(service.usage()) == 2
 
 
 @pytest.mark.parametrize("prices", ["{speech: 0}", "{models: {s2-pro: 0.001}}", "{speech: 0, voice: 0}"])
