@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from fishpipe.errors import StoreError
@@ -75,4 +76,14 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer fishpipe (version {version}); upgrade: pip install -U fishpipe"
         )
     for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT")
+        db.executescript(f"BEGIN; {_needed(db, script)}; PRAGMA user_version = {number}; COMMIT")
+
+
+def _needed(db: sqlite3.Connection, script: str) -> str:
+    """A migration without the columns that are there already: a ledger may have been taken back by hand."""
+
+    def statement(found: re.Match[str]) -> str:
+        names = {row[1] for row in db.execute(f"PRAGMA table_info({found[1]})")}
+        return "" if found[2] in names else found[0]
+
+    return re.sub(r"ALTER TABLE (\w+) ADD COLUMN (\w+)[^;]*;", statement, script)

@@ -156,6 +156,8 @@ def settle_in(layout: Layout, now: float) -> None:
             look_through(kept, coming, now, ledger)
             put_mark(ledger, coming)
         _take_place(coming, ledger)
+    except sqlite3.Error as error:
+        raise StoreError(f"{ledger} cannot be written: {error}") from error
     except OSError as error:
         raise StoreError(f"{error.filename or ledger}: {error.strerror}") from error
 

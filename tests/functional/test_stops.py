@@ -48,7 +48,7 @@ def limited(what: int, amount: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("limit", [20_000, 60_000, 120_000, 250_000])
+@pytest.mark.parametrize("limit", [20_000, 60_000, 120_000, 160_000])
 def test_a_file_that_grows_too_large_loses_nothing(limit: int, cli: Cli, write: Write, service: Service) -> None:
     """RLIMIT_FSIZE fails writes as a full disk does (EFBIG in place of ENOSPC): of the ledger, of clips, of outputs."""
     write(SHOW)
