@@ -92,9 +92,9 @@ def test_a_small_manifest_takes_little(what: str, write: Write) -> None:
 
 
 TEXTS = {
-    "comments": "<!-- ", "comments in words": "a <!-- ", "instructions": "a <?x ", "scripts": "<script> ", "tags": "x <a ",
-    "quotes": '<a "', "brackets": "[", "links": "[a](", "images": "![", "notes": "[^1]", "angles": "[a](<b",
-    "tables": "|a|\n|-|\n", "ticks": "`a``", "stars": "*a **a ", "parentheses": "(a ", "spaces": "a" + " " * 5000,
+    "comments in words": "a <!-- ", "instructions": "a <?x ", "tags": "x <a ",
+    "brackets": "[", "links": "[a](", "images": "![", "notes": "[^1]", "angles": "[a](<b",
+    "tables": "|a|\n|-|\n", "ticks": "`a``", "spaces": "a" + " " * 5000,
     "cdata": "a <![CDATA[ ",
 }  # fmt: skip
 
@@ -102,7 +102,7 @@ TEXTS = {
 @pytest.mark.parametrize(("what", "kind"), [*((what, "md") for what in TEXTS), ("links", "txt"), ("ticks", "txt")])
 def test_a_text_takes_a_time_that_grows_with_its_length(what: str, kind: str) -> None:
     text = TEXTS[what]
-    Path(f"a.{kind}").write_text(text * (120_000 // len(text)))
+    Path(f"a.{kind}").write_text(text * (80_000 // len(text)))
     Path("fishpipe.yaml").write_text(
         f"{HEAD}scripts: {{one: {{output: a.mp3, segments: [{{text_file: a.{kind}}}]}}}}\n"
     )

@@ -59,47 +59,30 @@ def test_the_sandbox_calls_nobody_off_this_machine(url: object, serve: Callable[
     assert service.usage() == [] or url == "ftp://127.0.0.1/"
 
 
-ODD: tuple[Any, ...] = (None, True, -1, [], {"a": []}, "", "\ud800", "\0", 10**30)
+ODD: tuple[Any, ...] = (None, True, [], {"a": []}, "\ud800", 10**30)
 
 
-@pytest.mark.parametrize("path", ["tts", "audios", "voices", "model", "tasks"])
-def test_the_sandbox_takes_no_odd_request_for_its_own_fault(path: str, serve: Callable[..., Service]) -> None:
-    url = f"{serve().url}/fish/{path}"
-    good = {
-        "tts": {"text": "Hi.", "format": "mp3", "async": True},
-        "audios": {"prompt": "Hi.", "voice_id": "0" * 32, "action": "speech"},
-        "voices": {"voice_url": "https://example.com/a.mp3", "title": "A"},
-        "model": {"voices": "https://example.com/a.mp3", "title": "A", "tags": []},
-        "tasks": {"action": "retrieve", "id": "x", "ids": []},
-    }[path]
-    names = {
-        *good,
-        "reference_id",
-        "references",
-        "prosody",
-        "sample_rate",
-        "mp3_bitrate",
-        "temperature",
-        "model",
-        "visibility",
-    }
+GOOD: dict[str, dict[str, Any]] = {
+    "tts": {"text": "Hi.", "format": "mp3", "async": True},
+    "audios": {"prompt": "Hi.", "voice_id": "0" * 32, "action": "speech"},
+    "voices": {"voice_url": "https://example.com/a.mp3", "title": "A"},
+    "model": {"voices": "https://example.com/a.mp3", "title": "A", "tags": []},
+    "tasks": {"action": "retrieve", "id": "x", "ids": []},
+}
+
+
+def test_the_sandbox_takes_no_odd_request_for_its_own_fault(serve: Callable[..., Service]) -> None:
+    url = f"{serve().url}/fish"
     with httpx.Client(headers={"authorization": "Bearer x"}, timeout=60) as client:
-        for name in sorted(names):
-            for value in ODD:
-                if (
-                    path in ("tts", "audios")
-                    and name in ("text", "prompt")
-                    and isinstance(value, str)
-                    and len(value) > 100
-                ):
-                    continue
-                answer = client.post(url, content=json.dumps({**good, name: value}))
-                assert answer.status_code < 500, (name, value)
-        for body in (b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000, b'{"text": ' + b"9" * 10_000 + b"}"):
-            assert client.post(url, content=body).status_code < 500
-        for query in ("page_size=-1", "page_number=" + "9" * 5000, "page_size=\u00b2", "tag=\udcff&title=%ff"):
-            asked = url.replace(path, "model") + "?" + query.encode("utf-8", "replace").decode()
-            assert client.get(asked).status_code < 500
+        for path, good in GOOD.items():
+            for name in sorted({*good, "reference_id", "references", "prosody", "sample_rate", "model"}):
+                for value in ODD:
+                    answer = client.post(f"{url}/{path}", content=json.dumps({**good, name: value}))
+                    assert answer.status_code < 500, (path, name, value)
+            for body in (b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000, b'{"text": ' + b"9" * 10_000 + b"}"):
+                assert client.post(f"{url}/{path}", content=body).status_code < 500
+        for query in ("page_size=-1", "page_number=" + "9" * 5000, "page_size=\u00b2", "tag=%ff&title=%ff"):
+            assert client.get(f"{url}/model?{query}").status_code < 500
 
 
 def test_the_memory_of_the_sandbox_is_no_link_and_no_noise(cli: Cli, write: Write, tmp_path: Path) -> None:
