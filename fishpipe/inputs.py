@@ -79,16 +79,16 @@ _known: dict[tuple[str, str], AssetInfo] = {}
 def _heard(paths: Iterable[Path]) -> dict[Path, AssetInfo | AudioError]:
     """What each file sounds like: as it was heard before, by its bytes, or decoded now."""
     found: dict[Path, AssetInfo | AudioError] = {}
-    fresh: dict[Path, Digest] = {}
+    fresh: dict[Path, tuple[tuple[str, str], Digest]] = {}
     for path in paths:
         mark = (str(path), look(str(path)))
         if mark not in _known:
             try:
-                fresh[path] = Digest(digest_of(path))
+                fresh[path] = mark, Digest(digest_of(path))
             except OSError as error:
                 found[path] = AudioError(f"not an audio file that can be read: {error.strerror}")
                 continue
-            remembered = _remembered(fresh[path])
+            remembered = _remembered(fresh[path][1])
             if remembered is None:
                 continue
             _known[mark] = remembered
@@ -97,10 +97,11 @@ def _heard(paths: Iterable[Path]) -> dict[Path, AssetInfo | AudioError]:
     if fresh:
         from fishpipe.audio.judging import judged
 
-        for (path, digest), heard in zip(fresh.items(), judged(list(fresh)), strict=True):
-            found[path] = (
-                heard if isinstance(heard, AudioError) else _remember(digest, heard.channels, heard.sample_rate)
-            )
+        for (path, (mark, digest)), heard in zip(fresh.items(), judged(list(fresh)), strict=True):
+            if isinstance(heard, AudioError):
+                found[path] = heard
+            else:
+                found[path] = _known[mark] = _remember(digest, heard.channels, heard.sample_rate)
     return found
 
 

@@ -10,6 +10,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from fishpipe.audio.mp3 import read_frame
 from fishpipe.errors import AudioError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _KINDS: Final = (
 _CODECS: Final = frozenset({"aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis"})
 _PCM: Final = re.compile(r"pcm_\w+|adpcm_(ima_qt|ima_wav|ms)")
 _HEAD: Final = 16
+_SEARCHED: Final = 1 << 18
 MOST_CHANNELS: Final = 16
 RATES: Final = range(4_000, 384_001)
 MOST_SECONDS: Final = 12 * 3600.0
@@ -51,10 +53,26 @@ def kind_of_sound(path: Path) -> str:
                 raise AudioError(f"larger than {MOST_BYTES >> 30} GiB")
     except OSError as error:
         raise AudioError(f"not an audio file that can be read ({READ}): {error.strerror}") from error
-    kind = next((name for pattern, name in _KINDS if pattern.match(head)), None)
+    kind = next((name for pattern, name in _KINDS if pattern.match(head)), None) or _late_mp3(path)
     if kind is None:
         raise AudioError(f"not an audio file that can be read ({READ})")
     return kind
+
+
+def _late_mp3(path: Path) -> str | None:
+    """`mp3` for one that was cut anywhere, as recorders of streams do: its first frames stand behind something else."""
+    if path.suffix.lower() != ".mp3":
+        return None
+    with path.open("rb") as file:
+        data = file.read(_SEARCHED)
+    at = data.find(0xFF)
+    while at >= 0:
+        first = read_frame(data, at)
+        second = read_frame(data, at + first.size) if first is not None else None
+        if second is not None and read_frame(data, second.offset + second.size) is not None:
+            return "mp3"
+        at = data.find(0xFF, at + 1)
+    return None
 
 
 @contextmanager

@@ -207,8 +207,9 @@ def warnings_of(arguments: Arguments, project: Project) -> list[str]:
         said.append(f"{free.span}: warning: a price of 0 for {project.provider}: what is paid there counts as nothing")
     if not is_made_here(project.layout.ledger):
         said.append(
-            f"warning: this machine did not write {project.layout.state}: its calls, receipts and clips are looked at "
-            f"one by one; what can be made again is made again (what it writes, it knows by {cache_folder()})"
+            f"warning: {project.layout.state} is not known as written here (it was copied, came from elsewhere, or is "
+            "of an earlier release): its calls, receipts and clips are looked at one by one, and outputs are made "
+            f"again, once and for free. What is written here is known by {cache_folder()}, which must be writable"
         )
     if project.shared is not None and project.shared.is_away:
         folder = project.shared.folder

@@ -27,6 +27,7 @@ parts/     downloads that are not whole yet
 parsed/    large files of the manifest, as they were parsed
 stamp      what the last build that had nothing to do looked at
 made-here  the seal by which this machine knows that it wrote the ledger
+ledger.from-elsewhere   a ledger as it came, before it was looked through: it can go
 units.db   pieces of outputs, as they were encoded: all can be made again
 sandbox/   the state of the sandbox, if this project uses it
 draft/     builds with another provider than the manifest's
@@ -90,7 +91,7 @@ class Layout(Struct, frozen=True):
             for name in _strangers(self.top, _owners()):
                 raise StoreError(
                     f"{name}: fishpipe writes there, and does not follow what others planted. "
-                    "If you know what it is, move it away: what was paid for is in clips/ and ledger.db"
+                    "Have a plain folder of your own there: what was paid for is in its clips/ and ledger.db"
                 )
         except OSError as error:
             raise StoreError(f"{error.filename or self.top} cannot be read: {error.strerror}") from error
@@ -135,7 +136,7 @@ def _strangers(top: Path, owners: frozenset[int]) -> Iterator[str]:
         if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
             yield f"{path} {_what(found.st_mode)}"
         elif found.st_uid not in owners:
-            yield f"{path} belongs to another user (uid {found.st_uid})"
+            yield f"{path} belongs to another user (uid {found.st_uid}); if it is yours: chown -R $(id -u) {top}"
         elif stat.S_ISDIR(found.st_mode) and not _SHELF.search(path):
             waiting += [entry.path for entry in os.scandir(path)]
 

@@ -210,7 +210,7 @@ def test_a_state_that_came_in_good_faith_serves(
     assert len(service.usage()) == 2
     assert len(cli("spend", "--json").data["receipts"]) == (0 if how == "no ledger" else 2)
     assert cli("build").out == "Nothing to do. 2 clips up to date.\n"
-    assert "did not write" not in cli("build", "-B").err, "it is ours from now on"
+    assert "not known as written here" not in cli("build", "-B").err, "it is ours from now on"
 
 
 def test_a_planted_ledger_pays_for_nothing_and_takes_no_money_away(

@@ -178,3 +178,12 @@ def test_what_was_heard_once_is_known(cli: Cli, write: Write, monkeypatch: pytes
     monkeypatch.setattr("fishpipe.inputs._known", {})
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is decoded once more"))
     assert cli("validate").code == 0
+
+
+def test_an_mp3_that_was_cut_anywhere_is_taken(cli: Cli, write: Write, service: Service) -> None:
+    """As recorders of streams and cutters by bytes leave them."""
+    whole = sound(Path("whole.mp3"), 3.0)
+    for number, data in enumerate((whole[3000:], bytes(2000) + whole, whole[700:])):
+        Path(f"{number}.mp3").write_bytes(data)
+        write(SHOW.format(f"{number}.mp3"))
+        assert cli("validate").code == 0
